@@ -1,0 +1,430 @@
+"""All that a plug-in imports: the contracts of backends, instances and metrics, and the data they exchange.
+
+A backend says how a guest is run and isolated; an instance is one running container, machine or process; a
+metric turns events or a ready instance into readings. The runner holds the only clock: no backend measures
+time. Everything here is plain data or an abstract class, so a plug-in is one file.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from vmvc.spec import Image, Ready, ReadyHttp, ReadyTcp
+
+Scalar = str | int | float | bool
+"""A fact: what ``describe`` and ``prepare`` record."""
+
+LABEL: Final = "vmvc"
+"""Label, metadata prefix and name prefix of everything that vmvc makes."""
+
+
+# --- words ------------------------------------------------------------------------------------------------
+
+
+class Isolation(StrEnum):
+    """What stands between the guest and the host."""
+
+    NONE = "none"
+    CONTAINER = "container"
+    VM = "vm"
+
+
+class Severity(StrEnum):
+    """``info``: worth knowing; ``warning``: may spoil a number; ``error``: nothing can run."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that may spoil a number (or stop the run), with its remedy.
+
+    ``code`` is stable and machine-readable (``docker.unreachable``); ``remedy`` is one action.
+    """
+
+    code: str
+    severity: Severity
+    what: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One named value of a metric.
+
+    ``unit`` is ``"s"``, ``"B"`` or ``"1"`` (a count or a ratio); ``says`` is one sentence of meaning.
+    """
+
+    name: str
+    unit: str
+    better: Literal["lower", "higher", "neutral"]
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One measured value of a quantity, in its unit; ``resolution`` bounds the instrument's own error."""
+
+    quantity: str
+    value: float
+    resolution: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A quantity that could not be had, and why."""
+
+    quantity: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An instant of a trial: nanoseconds on the host's monotonic clock.
+
+    ``resolution`` (seconds) bounds how late the instant may be recorded; 0.0 means the host was told.
+    """
+
+    at: int
+    resolution: float = 0.0
+
+
+EVENTS: Final = ("requested", "created", "started", "console", "ready", "stop_requested", "gone")
+"""Names of events in the order in which they happen; a trial has those that exist on its backend.
+
+``requested``: just before ``create``; ``created``: ``create`` returned; ``started``: ``start`` returned;
+``console``: the first byte of the guest arrived; ``ready``: the probe succeeded; ``stop_requested``: just
+before ``stop``; ``gone``: ``stop`` returned, the guest has ended.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A command that ended inside an instance; a non-zero ``returncode`` is a value, not an error."""
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """Host process ids of an instance; ``shared`` daemons serve other instances too."""
+
+    own: tuple[int, ...] = ()
+    helpers: tuple[int, ...] = ()
+    shared: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DiskUsage:
+    """Bytes on the host's storage; ``None`` where it cannot be known, with the reason in ``absent``.
+
+    ``virtual``: the size that the guest sees. ``allocated``: blocks in use for this instance and everything it
+    stands on, each counted once. ``shared``: the part of it that other instances use too (base image,
+    layers). ``unique``: what would come back if only this instance were removed.
+    """
+
+    virtual: int | None = None
+    allocated: int | None = None
+    shared: int | None = None
+    unique: int | None = None
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """Who made a thing: its run, its trial (0: not of a trial) and its owner ``host:pid:start``.
+
+    Everything that a backend makes carries the tag, so that a dead run can be swept without harm to others.
+    """
+
+    run: str
+    trial: int
+    owner: str
+
+    @property
+    def name(self) -> str:
+        """A name that is safe as container, domain, file and host name: ``vmvc-RUN-TRIAL``."""
+        return f"{LABEL}-{self.run}-{self.trial}"
+
+    def labels(self) -> dict[str, str]:
+        return {
+            LABEL: "instance",
+            f"{LABEL}.run": self.run,
+            f"{LABEL}.trial": str(self.trial),
+            f"{LABEL}.owner": self.owner,
+        }
+
+    @classmethod
+    def from_labels(cls, labels: Mapping[str, str]) -> Tag | None:
+        """Read back ``labels``; ``None`` where they are not those of a tag."""
+        try:
+            tag = cls(
+                run=labels[f"{LABEL}.run"],
+                trial=int(labels[f"{LABEL}.trial"]),
+                owner=labels[f"{LABEL}.owner"],
+            )
+        except (KeyError, ValueError):
+            return None
+        return tag if labels.get(LABEL) == "instance" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """What one condition asks for, the same on every backend; ``folder`` anchors relative paths."""
+
+    image: Image
+    cpus: int
+    memory: int
+    ready: Ready
+    command: tuple[str, ...] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    boot: Literal["command", "systemd"] = "command"
+    folder: Path = Path()
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Guest ports that the host must reach."""
+        match self.ready:
+            case ReadyHttp(http=probe):
+                return (probe.port,)
+            case ReadyTcp(tcp=probe):
+                return (probe.port,)
+            case _:
+                return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What ``prepare`` found and made: facts for ``run.json`` (digests, command line or XML) and findings."""
+
+    facts: Mapping[str, Scalar] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
+
+
+class ByteStream(Protocol):
+    """What a guest prints, as it arrives."""
+
+    def read(self, timeout: float) -> bytes | None:
+        """Return what arrived, ``b""`` at the end, ``None`` where nothing came within ``timeout`` seconds."""
+
+    def close(self) -> None:
+        """Release the stream; may be called twice, and from another thread than ``read``."""
+
+
+class Clock(Protocol):
+    """The runner's clock; tests inject their own."""
+
+    def now(self) -> int:
+        """Return nanoseconds on the host's monotonic clock."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class MonotonicClock:
+    """CLOCK_MONOTONIC, the same in every process of this host."""
+
+    def now(self) -> int:
+        return time.monotonic_ns()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+class Options(BaseModel):
+    """Base of a plug-in's own options: frozen, closed, strict; merged into the JSON Schema.
+
+    Give every field a description. Use ``vmvc.units`` types for durations and sizes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+# --- backends ---------------------------------------------------------------------------------------------
+
+
+class Instance(ABC):
+    """One container, machine or process of one trial.
+
+    Making the object touches nothing. The runner calls ``create``, ``start``, then (ready or not) what the
+    metrics need, ``stop`` and always ``destroy``. ``destroy`` may be the only call ever made: another process
+    removes by it what a dead one left behind.
+    """
+
+    def __init__(self, tag: Tag, guest: Guest) -> None:
+        self.tag = tag
+        self.guest = guest
+
+    @abstractmethod
+    def create(self) -> None:
+        """Define the instance: everything in place, nothing running."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Return when the platform has accepted the start; the guest need not answer yet."""
+
+    @abstractmethod
+    def endpoint(self, port: int) -> tuple[str, int]:
+        """Return host and port where this host reaches the guest's ``port`` (one of ``guest.ports``)."""
+
+    @abstractmethod
+    def console(self) -> ByteStream:
+        """Return what the guest prints from its start; called once, after ``start``.
+
+        Raises: Unavailable where the platform has no console.
+        """
+
+    @abstractmethod
+    def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
+        """Run a command inside, without a shell, every argument as given.
+
+        A command that cannot be found ends with 127.
+
+        Raises: Unavailable where there is no way in; DeadlineExceeded after ``timeout`` seconds.
+        """
+
+    @abstractmethod
+    def alive(self) -> bool:
+        """Say whether the guest still runs; cheap (well under a millisecond), so no engine is asked."""
+
+    @abstractmethod
+    def processes(self) -> Processes:
+        """Return the host pids.
+
+        Raises: Unavailable where they cannot be seen (an engine on another host).
+        """
+
+    @abstractmethod
+    def cgroup(self) -> Path | None:
+        """Return the folder of the instance's memory cgroup (v2 or v1), ``None`` where it has none."""
+
+    @abstractmethod
+    def disk(self) -> DiskUsage:
+        """Return the bytes on the host's storage."""
+
+    @abstractmethod
+    def stop(self, *, timeout: float) -> None:
+        """End the guest in an orderly way; return when the platform says that it has ended.
+
+        Raises: DeadlineExceeded where the guest had not ended of itself after ``timeout`` seconds (it may
+        have been ended by force then).
+        """
+
+    @abstractmethod
+    def destroy(self) -> None:
+        """Remove everything that was made, from any state, any number of times; nothing there is success.
+
+        Raises: CleanupError where something remains.
+        """
+
+
+class Backend(ABC):
+    """A way to run and isolate a guest.
+
+    The object is made from its name in the experiment and its options, touches nothing until it is used, and
+    can be pickled until then: it is used in a child process. Order of calls: ``check``, ``describe``,
+    ``prepare`` for every guest, then ``instance`` for every trial; ``close`` at the end.
+    """
+
+    kind: ClassVar[str]
+    isolation: ClassVar[Isolation]
+    options_model: ClassVar[type[Options]] = Options
+    says: ClassVar[str]
+    """One line for ``vmvc list backends``."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        self.name = name
+        self.options = options
+
+    @abstractmethod
+    def check(self) -> Sequence[Finding]:
+        """Say whether this backend can run here; changes nothing; every finding has a remedy."""
+
+    @abstractmethod
+    def describe(self) -> Mapping[str, Scalar]:
+        """Return versions and settings that decide numbers; empty where the engine cannot be reached."""
+
+    @abstractmethod
+    def prepare(self, guest: Guest) -> Preparation:
+        """Do what is slow and untimed: pull, build, convert. Idempotent.
+
+        Raises: ImageError, EngineError, InputError (a guest that this backend cannot run).
+        """
+
+    @abstractmethod
+    def instance(self, tag: Tag, guest: Guest) -> Instance:
+        """Return a handle; touches nothing yet."""
+
+    @abstractmethod
+    def leftovers(self) -> Sequence[Instance]:
+        """Return what vmvc itself made and is still there, of any run, found by its tag."""
+
+    def close(self) -> None:  # noqa: B027 - most backends hold nothing
+        """Release connections; the object may be used again."""
+
+
+# --- metrics ----------------------------------------------------------------------------------------------
+
+
+class Observes(StrEnum):
+    """When a metric is asked: over the ``events`` of a whole trial, or in a ``ready`` instance."""
+
+    EVENTS = "events"
+    READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a metric sees.
+
+    ``events``: those so far (``ready`` metrics) or all (``events`` metrics). ``before``: what the metric's own
+    ``before`` returned. ``timeout``: seconds that one observation may take.
+    """
+
+    events: Mapping[str, Event]
+    guest: Guest
+    instance: Instance
+    clock: Clock
+    before: Any = None
+    timeout: float = 180.0
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Why an event is missing, by event name."""
+
+
+class Metric(ABC):
+    """Something to measure: declares its quantities and turns a scene into readings."""
+
+    name: ClassVar[str]
+    quantities: ClassVar[tuple[Quantity, ...]]
+    observes: ClassVar[Observes]
+    loads_guest: ClassVar[bool] = False
+    """True where measuring disturbs the guest: the metric then gets an instance of its own."""
+    options_model: ClassVar[type[Options]] = Options
+    says: ClassVar[str]
+    """One line for ``vmvc list metrics``."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    def before(self) -> Any:
+        """Look at the host just before the trial's first event, outside the timed part."""
+        return None
+
+    @abstractmethod
+    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+        """Return one reading, or one absence with its reason, for each declared quantity.
+
+        Raises: TrialError where the observation itself failed; the trial is then a failed trial.
+        """

@@ -1,0 +1,432 @@
+"""The experiment as a file says it: frozen Pydantic models that know no plug-in.
+
+Field names are the YAML keys and descriptions are the JSON Schema's; seconds and bytes inside, units at
+the edge. ``None`` stands for an absent key only: a file may not say ``null`` (``vmvc.load`` refuses it). What only a plug-in can judge (options, quantities, factor paths) stays raw here and is checked
+by ``vmvc.load``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from vmvc.units import Duration, Percent, Size
+
+SCHEMA: Final = "vmvc/1"
+NAME: Final = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
+
+Name = Annotated[str, Field(pattern=NAME)]
+"""A name that is safe as a folder, a label, a host name and a condition: ``a-z 0-9 -``, 1 to 64 characters."""
+
+Level = bool | int | float | str
+"""One level of a factor, as the file gives it."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Model(BaseModel):
+    """Frozen; refuses unknown keys and, in a file, any value of another type."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=False
+    )
+
+
+def _absolute(path: str) -> str:
+    """Accept an absolute, normal POSIX path without ``..``."""
+    pure = PurePosixPath(path)
+    if not pure.is_absolute() or ".." in pure.parts or "\0" in path or path != str(pure):
+        raise PydanticCustomError("path", "expected a plain absolute path without '..', such as /www/index.html")
+    return path
+
+
+GuestPath = Annotated[str, Field(pattern=r"^/[^\x00]*$", max_length=4096), AfterValidator(_absolute)]
+Argument = Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=131072)]
+Command = Annotated[tuple[Argument, ...], Field(min_length=1, max_length=1024)]
+EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+# --- images -----------------------------------------------------------------------------------------------
+
+
+class RecipeImage(Model):
+    """A root filesystem that vmvc builds itself, from busybox or from a Debian suite."""
+
+    base: str = Field(
+        pattern=r"^(tiny|debian:[a-z]{2,20})$",
+        description="What to start from: `tiny` (static busybox with a web server) or `debian:SUITE`.",
+        examples=["tiny", "debian:bookworm"],
+    )
+    packages: tuple[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]{0,99}$")], ...] = Field(
+        default=(), description="Debian packages to install (only with a debian base)."
+    )
+    services: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9@_.-]{0,99}$")], ...] = Field(
+        default=(), description="Services to run: by systemd where it boots, else by their init scripts."
+    )
+    files: Mapping[GuestPath, str] = Field(
+        default_factory=dict, description="Text files to add: absolute path -> content."
+    )
+    command: Command | None = Field(
+        default=None, description="The default command (argv); by default the web server or the services."
+    )
+
+    @model_validator(mode="after")
+    def _tiny_has_no_packages(self) -> RecipeImage:
+        if self.base == "tiny" and (self.packages or self.services):
+            raise PydanticCustomError(
+                "tiny_packages", "base tiny takes no packages or services; use base debian:bookworm"
+            )
+        return self
+
+
+class OciImage(Model):
+    """A container image that the Docker engine has or can pull."""
+
+    oci: str = Field(
+        pattern=r"^[a-z0-9][A-Za-z0-9._:/@-]{0,254}$",
+        description="Reference of the container image; virtual machines boot its exported file system.",
+        examples=["nginx:1.27"],
+    )
+    command: Command | None = Field(
+        default=None, description="Replaces the image's own entrypoint and command."
+    )
+
+
+class DiskImage(Model):
+    """A disk that the user has; only virtual machines can use it."""
+
+    disk: str = Field(
+        min_length=1,
+        max_length=4096,
+        pattern=r"^[^\x00]+$",
+        description="Path of a qcow2, raw or VDI file, relative to the experiment file; it is never written to.",
+    )
+    format: Literal["auto", "qcow2", "raw", "vdi"] = Field(
+        default="auto", description="Format of the file; `auto` asks qemu-img."
+    )
+
+
+def _image_kind(value: object) -> str:
+    keys = value.keys() if isinstance(value, dict) else type(value).model_fields if isinstance(value, Model) else ()
+    return next((key for key in ("oci", "disk") if key in keys), "base")
+
+
+Image = Annotated[
+    Annotated[RecipeImage, Tag("base")] | Annotated[OciImage, Tag("oci")] | Annotated[DiskImage, Tag("disk")],
+    Discriminator(_image_kind),
+]
+"""ONE root filesystem, rendered for every backend."""
+
+BUILT_IN_IMAGES: Final[Mapping[str, Image]] = {"tiny": RecipeImage(base="tiny")}
+"""Images that need no entry under ``images``."""
+
+
+# --- readiness --------------------------------------------------------------------------------------------
+
+
+class Http(Model):
+    """Ready when an HTTP request to a guest port is answered with the wanted status."""
+
+    port: Port = Field(description="Guest port.")
+    path: str = Field(
+        default="/", pattern=r"^/[\x21-\x7e]*$", max_length=2048, description="Path to request."
+    )
+    status: int = Field(default=200, ge=100, le=599, description="The status that means ready.")
+    interval: Duration = Field(
+        default=0.01, description="Time between two attempts; the resolution of the reading."
+    )
+
+
+class Tcp(Model):
+    """Ready when a connection to a guest port yields the wanted bytes.
+
+    A forwarded port accepts connections before the guest does, so only bytes from the guest prove it.
+    """
+
+    port: Port = Field(description="Guest port.")
+    expect: str = Field(
+        min_length=1, max_length=256, description="Text that the guest sends, such as `SSH-`.", examples=["SSH-"]
+    )
+    send: str = Field(default="", max_length=4096, description="Text to send first.")
+    interval: Duration = Field(
+        default=0.01, description="Time between two attempts; the resolution of the reading."
+    )
+
+
+class Console(Model):
+    """Ready when the guest prints a line that matches; the host is told, nothing polls."""
+
+    pattern: Annotated[str, Field(min_length=1, max_length=1024)] = Field(
+        description="Regular expression searched in the guest's console output."
+    )
+
+
+class Exec(Model):
+    """Ready when a command inside the guest exits with 0."""
+
+    command: Command = Field(description="Command to run inside the guest (argv, no shell).")
+    interval: Duration = Field(
+        default=0.05, description="Time between two attempts; the resolution of the reading."
+    )
+
+
+class ReadyHttp(Model):
+    """Readiness by HTTP."""
+
+    http: Http = Field(description="An HTTP request is answered.")
+
+
+class ReadyTcp(Model):
+    """Readiness by TCP."""
+
+    tcp: Tcp = Field(description="A TCP connection yields the wanted bytes.")
+
+
+class ReadyConsole(Model):
+    """Readiness by the console."""
+
+    console: Console = Field(description="The console prints a matching line.")
+
+
+class ReadyExec(Model):
+    """Readiness by a command."""
+
+    exec: Exec = Field(description="A command inside the guest exits with 0.")
+
+
+_READY = {"http": ReadyHttp, "tcp": ReadyTcp, "console": ReadyConsole, "exec": ReadyExec}
+
+
+def _ready_kind(value: object) -> str:
+    keys = value.keys() if isinstance(value, dict) else type(value).model_fields if isinstance(value, Model) else ()
+    return "ready-" + next((key for key in _READY if key in keys), "http")
+
+
+Ready = Annotated[
+    Annotated[ReadyHttp, Tag("ready-http")]
+    | Annotated[ReadyTcp, Tag("ready-tcp")]
+    | Annotated[ReadyConsole, Tag("ready-console")]
+    | Annotated[ReadyExec, Tag("ready-exec")],
+    Discriminator(_ready_kind),
+]
+"""When an instance counts as ready: exactly one probe."""
+
+
+# --- guest and backends -----------------------------------------------------------------------------------
+
+
+class GuestSpec(Model):
+    """What is asked for, the same on every backend."""
+
+    image: Name = Field(default="tiny", description="An image under `images`, or the built-in `tiny`.")
+    cpus: int = Field(default=1, ge=1, le=1024, description="CPUs the guest may use.")
+    memory: Size = Field(
+        default=256 * 2**20, description="Memory limit of a container, memory of a machine."
+    )
+    command: Command | None = Field(
+        default=None, description="Command to run (argv); by default the image's own."
+    )
+    env: Mapping[EnvName, Argument] = Field(
+        default_factory=dict, description="Environment variables for the command."
+    )
+    boot: Literal["command", "systemd"] = Field(
+        default="command",
+        description="How a machine boots: straight into the command, or through the distribution's systemd.",
+    )
+    ready: Ready = Field(
+        default=ReadyHttp(http=Http(port=80)), description="The probe that says when the instance is ready."
+    )
+
+
+class GuestOverride(Model):
+    """What differs from `guest` on one backend."""
+
+    image: Name | None = Field(default=None, description="Another image for this backend.")
+    cpus: int | None = Field(default=None, ge=1, le=1024, description="CPUs for this backend.")
+    memory: Size | None = Field(default=None, description="Memory for this backend.")
+    command: Command | None = Field(default=None, description="Command for this backend.")
+    env: Mapping[EnvName, Argument] | None = Field(default=None, description="Environment for this backend.")
+    boot: Literal["command", "systemd"] | None = Field(default=None, description="Boot for this backend.")
+    ready: Ready | None = Field(default=None, description="Probe for this backend.")
+
+
+class BackendSpec(Model):
+    """One backend of the experiment."""
+
+    kind: Name | None = Field(
+        default=None, description="Kind of backend; by default the name it has in this file."
+    )
+    options: Mapping[str, JsonValue] = Field(
+        default_factory=dict, description="The backend's own options (`vmvc list backends` names them)."
+    )
+    guest: GuestOverride = Field(
+        default_factory=GuestOverride, description="Differences from `guest` on this backend."
+    )
+
+
+def _from_names(value: object) -> object:
+    """Turn a list of names into a mapping of names to nothing."""
+    if not isinstance(value, list):
+        return value
+    for index, name in enumerate(value):
+        if not isinstance(name, str):
+            raise PydanticCustomError("names", "expected a list of names, or a mapping of names to settings")
+        if name in value[:index]:
+            raise PydanticCustomError("names", "'{name}' is listed twice", {"name": name})
+    return {name: {} for name in value}
+
+
+# --- trials and claims ------------------------------------------------------------------------------------
+
+
+class Trials(Model):
+    """How often, in which order and how patiently."""
+
+    count: int = Field(default=10, ge=1, le=10**6, description="Measured trials of every condition.")
+    warmup: int = Field(
+        default=1, ge=0, le=1000, description="Trials of every condition that run first, stored and flagged."
+    )
+    order: Literal["randomized-blocks", "interleaved", "sequential"] = Field(
+        default="randomized-blocks",
+        description="`randomized-blocks`: each block holds every condition once, shuffled; `interleaved`: "
+        "the same, in file order; `sequential`: all trials of a condition in a row.",
+    )
+    seed: int = Field(default=1, ge=0, le=2**32 - 1, description="Seed of the shuffled order.")
+    timeout: Duration = Field(
+        default=180.0, description="Longest time for each step of a trial: create, start, ready, observe."
+    )
+    stop_timeout: Duration = Field(
+        default=30.0, description="Longest time for an orderly stop before the instance is ended by force."
+    )
+
+
+Limit = float | Annotated[str, Field(pattern=r"^[0-9]", max_length=40)]
+"""A number in the quantity's own unit, or text with a unit (`2s`, `64MiB`, `5%`)."""
+
+
+def _exactly_one(model: BaseModel, keys: tuple[str, ...]) -> None:
+    given = [key for key in keys if getattr(model, key) is not None]
+    if len(given) != 1:
+        raise PydanticCustomError(
+            "exactly_one", "expected exactly one of {keys}", {"keys": ", ".join(keys)}
+        )
+
+
+def _schema_of_exactly_one(keys: tuple[str, ...]) -> dict[str, Any]:
+    return {"oneOf": [{"required": [key]} for key in keys]}
+
+
+_LIMITS = ("below", "above", "between")
+
+
+class Bound(Model):
+    """A limit: exactly one of below, above, between."""
+
+    model_config = ConfigDict(json_schema_extra=_schema_of_exactly_one(_LIMITS))
+
+    below: Limit | None = Field(default=None, description="The whole interval lies below this value.")
+    above: Limit | None = Field(default=None, description="The whole interval lies above this value.")
+    between: tuple[Limit, Limit] | None = Field(
+        default=None, description="The whole interval lies between these two values."
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Bound:
+        _exactly_one(self, _LIMITS)
+        return self
+
+
+class PairBound(Bound):
+    """A limit on a ratio or a difference of two backends."""
+
+    of: Name = Field(description="Backend whose median is the numerator or minuend.")
+    to: Name = Field(description="Backend whose median is the denominator or subtrahend.")
+
+
+_FORMS = ("median", "ratio", "difference")
+
+
+class Claim(Model):
+    """A hypothesis that the numbers support, refute or leave open."""
+
+    model_config = ConfigDict(json_schema_extra=_schema_of_exactly_one(_FORMS))
+
+    id: Name = Field(description="Short name of the claim, unique in the file.")
+    says: str = Field(min_length=1, max_length=1000, description="The claim as a sentence for people.")
+    metric: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]*\.[a-z0-9][a-z0-9_.-]*$",
+        description="Metric and quantity, such as `startup.ready`.",
+    )
+    backend: Name | None = Field(default=None, description="Backend that a bound on the median is about.")
+    median: Bound | None = Field(default=None, description="Bound on the median of one backend.")
+    ratio: PairBound | None = Field(default=None, description="Bound on the ratio of two backends' medians.")
+    difference: PairBound | None = Field(
+        default=None, description="Bound on the difference of two backends' medians."
+    )
+    confidence: Percent = Field(default=0.95, description="Confidence level of the interval that decides.")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Claim:
+        _exactly_one(self, _FORMS)
+        if (self.median is None) != (self.backend is None):
+            raise PydanticCustomError("claim_backend", "`backend` goes with `median`, and only with it")
+        return self
+
+
+# --- the experiment ---------------------------------------------------------------------------------------
+
+
+class Experiment(Model):
+    """A declarative comparison of backends on one image."""
+
+    schema_: Literal["vmvc/1"] = Field(
+        default=SCHEMA, alias="schema", description="Version of this language."
+    )
+    name: Name = Field(description="Short name; also the name of the folder under results/.")
+    title: str = Field(default="", max_length=300, description="Title for people.")
+    images: Annotated[Mapping[Name, Image], Field(max_length=100)] = Field(
+        default_factory=dict, description="Root file systems, by name."
+    )
+    guest: GuestSpec = Field(default_factory=GuestSpec, description="What runs, the same on every backend.")
+    backends: Annotated[
+        Mapping[Name, BackendSpec], BeforeValidator(_from_names), Field(min_length=1, max_length=100)
+    ] = Field(description="Backends to compare: a list of names, or a mapping of names to settings.")
+    factors: Annotated[
+        Mapping[
+            Annotated[str, Field(pattern=r"^(guest|backends)(\.[a-z0-9_-]+)+$")],
+            Annotated[tuple[Level, ...], Field(min_length=1, max_length=10_000)],
+        ],
+        Field(max_length=20),
+    ] = Field(
+        default_factory=dict,
+        description="Settings to sweep: `guest.KEY` or `backends.NAME.options.KEY` -> list of levels. "
+        "Every combination is a condition.",
+    )
+    metrics: Annotated[
+        Mapping[Name, Mapping[str, JsonValue]], BeforeValidator(_from_names), Field(min_length=1, max_length=100)
+    ] = Field(description="What to measure: a list of names, or a mapping of names to options.")
+    trials: Trials = Field(default_factory=Trials, description="How often, in which order, how patiently.")
+    claims: Annotated[tuple[Claim, ...], Field(max_length=1000)] = Field(
+        default=(), description="Hypotheses; stored with the run."
+    )
+
+    def image(self, name: str) -> Image:
+        """Return the image of that name, from the file or built in.
+
+        Raises: KeyError where there is none.
+        """
+        return self.images[name] if name in self.images else BUILT_IN_IMAGES[name]

@@ -1,0 +1,160 @@
+"""Text with a unit ("2s", "256MiB", "5%") -> a number in seconds, bytes or a fraction, and back.
+
+One table serves the parser, the JSON Schema patterns and the printing, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, PlainSerializer, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+SECONDS: Final = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+BYTES: Final = {
+    "B": 1,
+    "kB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+}
+LONGEST: Final = 30 * 86400.0
+LARGEST: Final = 2**50
+
+_NUMBER = r"([0-9]{1,15}(?:\.[0-9]{1,9})?)"
+_DURATION = re.compile(rf"{_NUMBER} ?({'|'.join(SECONDS)})")
+_SIZE = re.compile(rf"{_NUMBER} ?({'|'.join(BYTES)})")
+_PERCENT = re.compile(rf"{_NUMBER} ?%")
+
+
+def parse_duration(text: object) -> float:
+    """Return seconds for a text such as ``"1.5s"`` or ``"3m"``.
+
+    Raises: PydanticCustomError (a ``ValueError``) where it is not a duration between 0 and 30 days.
+    """
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise PydanticCustomError("duration", "expected a duration with its unit, such as 500ms, 2s or 3m")
+    seconds = float(match[1]) * SECONDS[match[2]]
+    if seconds > LONGEST:
+        raise PydanticCustomError("duration", "expected a duration of at most 30d")
+    return seconds
+
+
+def parse_size(text: object) -> int:
+    """Return bytes for a text such as ``"256MiB"`` or ``"1GB"``.
+
+    Raises: PydanticCustomError (a ``ValueError``) where it is not a whole number of bytes up to 1 PiB.
+    """
+    match = _SIZE.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise PydanticCustomError("size", "expected a size with its unit, such as 256MiB or 1GB")
+    size = round(float(match[1]) * BYTES[match[2]])
+    if not 1 <= size <= LARGEST:
+        raise PydanticCustomError("size", "expected a size between 1B and 1024TiB")
+    return size
+
+
+def parse_percent(text: object) -> float:
+    """Return a fraction for a text such as ``"5%"`` (0.05).
+
+    Raises: PydanticCustomError (a ``ValueError``) where it is not a percentage of at most 100%.
+    """
+    match = _PERCENT.fullmatch(text) if isinstance(text, str) else None
+    if match is None or float(match[1]) > 100:
+        raise PydanticCustomError("percent", "expected a percentage between 0% and 100%, such as 5%")
+    return float(match[1]) / 100
+
+
+def _trim(number: float, digits: int = 6) -> str:
+    return f"{number:.{digits}f}".rstrip("0").rstrip(".")
+
+
+def format_duration(seconds: float) -> str:
+    """Write seconds so that ``parse_duration`` reads the same value back (to a nanosecond)."""
+    for unit in ("d", "h", "m", "s", "ms", "us"):
+        value = seconds / SECONDS[unit]
+        if value >= 1 and abs(value - round(value, 3)) < 1e-12 * value:
+            return f"{_trim(value, 3)}{unit}"
+    return f"{_trim(seconds * 1e9, 0) or '0'}ns" if seconds else "0s"
+
+
+def format_size(size: int) -> str:
+    """Write bytes so that ``parse_size`` reads the same value back."""
+    for unit in ("TiB", "GiB", "MiB", "KiB", "TB", "GB", "MB", "kB"):
+        if size % BYTES[unit] == 0:
+            return f"{size // BYTES[unit]}{unit}"
+    return f"{size}B"
+
+
+def format_percent(fraction: float) -> str:
+    """Write a fraction so that ``parse_percent`` reads the same value back."""
+    return f"{_trim(fraction * 100, 9)}%"
+
+
+def show_seconds(seconds: float) -> str:
+    """Write seconds for people: three significant digits and the unit that fits."""
+    for unit, name in ((3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if abs(seconds) >= unit * (2 if unit >= 60 else 1):
+            return f"{seconds / unit:.3g} {name}" if abs(seconds) < 1e5 else f"{seconds / unit:.0f} {name}"
+    return f"{seconds * 1e9:.3g} ns" if seconds else "0 s"
+
+
+def show_bytes(size: float) -> str:
+    """Write bytes for people: three significant digits and a binary unit."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        value = size / BYTES[unit]
+        if abs(value) >= 1:
+            return f"{value:.0f} {unit}" if abs(value) >= 100 else f"{value:.3g} {unit}"
+    return f"{size:.0f} B"
+
+
+def show(value: float, unit: str) -> str:
+    """Write a value of a declared unit for people."""
+    if unit == "s":
+        return show_seconds(value)
+    if unit == "B":
+        return show_bytes(value)
+    return f"{value:.4g} {unit}".rstrip()
+
+
+def _or_number(parse: Callable[[object], float]) -> Callable[[object, ValidationInfo], object]:
+    """Let Python code pass plain numbers (already seconds, bytes, fractions); files must name the unit."""
+
+    def validate(value: object, info: ValidationInfo) -> object:
+        if info.mode == "python" and isinstance(value, int | float) and not isinstance(value, bool):
+            return value
+        return parse(value)
+
+    return validate
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_or_number(parse_duration), json_schema_input_type=str),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["500ms", "2s", "3m"]}),
+]
+"""Seconds; written in YAML as text with a unit."""
+
+Size = Annotated[
+    int,
+    BeforeValidator(_or_number(parse_size), json_schema_input_type=str),
+    PlainSerializer(format_size, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["256MiB", "1GB"]}),
+]
+"""Bytes; written in YAML as text with a unit."""
+
+Percent = Annotated[
+    float,
+    BeforeValidator(_or_number(parse_percent), json_schema_input_type=str),
+    PlainSerializer(format_percent, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": f"^{_PERCENT.pattern}$", "examples": ["5%"]}),
+]
+"""A fraction of one; written in YAML as a percentage."""
