@@ -1,0 +1,89 @@
+# The commands of the house; `make help` lists them. Everything Python lives in .venv, nothing else is touched.
+# `demo` and `test` first bring up real engines where none run (tests/real/engines): as root on Debian or Ubuntu
+# that installs packages; on a machine that has Docker and libvirt it uses them and installs nothing.
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench schemas constraints engines venv down clean
+MAKEFLAGS += --no-print-directory
+
+help:  ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+demo: engines venv  ## compare host, container and VM serving one web page (a few minutes the first time)
+	@echo 'demo: vmvc run experiments/quickstart.yaml'
+	$(BIN)/vmvc run experiments/quickstart.yaml $(ARGS)
+
+test: engines venv check  ## check, then every test, against real engines; ARGS='-k journal' narrows
+	@echo 'test: pytest'
+	$(BIN)/pytest $(ARGS)
+
+check: venv  ## lint, format, types, layers, dependencies (about 30 s)
+	@echo 'check: ruff'
+	$(BIN)/ruff check --quiet .
+	$(BIN)/ruff format --quiet --check . || { echo 'check: not formatted; cure: $(BIN)/ruff format .' >&2; exit 1; }
+	echo 'check: mypy'
+	$(BIN)/mypy
+	echo 'check: layers'
+	$(BIN)/lint-imports --no-timing 2>&1 >$(VENV)/layers.log || { cat $(VENV)/layers.log >&2; exit 1; }
+	echo 'check: dependencies'
+	$(BIN)/deptry --no-ansi . >$(VENV)/deptry.log 2>&1 || { cat $(VENV)/deptry.log >&2; exit 1; }
+
+bench: engines venv  ## measure vmvc itself; never fails the build
+	@$(BIN)/pytest -q -s -p no:cacheprovider tests/bench $(ARGS)
+
+schemas: venv  ## write schemas/ anew from the models
+	@$(BIN)/vmvc schema --write schemas/
+
+constraints:  ## choose the newest allowed versions of all dependencies anew
+	@scratch=$$(mktemp -d)
+	trap 'rm -rf "$$scratch"' EXIT
+	echo 'constraints: a fresh environment with the newest versions (about a minute)'
+	$(PYTHON) -m venv "$$scratch/venv"
+	"$$scratch/venv/bin/pip" install -q --disable-pip-version-check -e '.[libvirt,dev]' 2>"$$scratch/log" \
+	  || { cat "$$scratch/log" >&2; exit 1; }
+	{ echo "# Every version that the tests have seen, Python $$($(PYTHON) -c 'import platform; print(platform.python_version())'). Written by: make constraints"
+	  "$$scratch/venv/bin/pip" freeze --exclude-editable | sort -f; } >"$$scratch/constraints"
+	cp "$$scratch/constraints" constraints.txt
+
+engines:  ## bring up Docker Engine and libvirt where they do not run
+	@tests/real/engines up
+
+# Made anew in place when what it depends on has changed: the two files, the Python, the libvirt headers.
+venv:
+	@command -v $(PYTHON) >/dev/null || { echo 'venv: no $(PYTHON) here; cure: apt-get install python3 python3-venv' >&2; exit 3; }
+	version=$$($(PYTHON) -c 'import sys; print(*sys.version_info[:3], sep=".") if sys.version_info >= (3, 11) else sys.exit(1)') \
+	  || { echo 'venv: vmvc needs Python 3.11 or newer; cure: make PYTHON=python3.12 ...' >&2; exit 3; }
+	extras=dev
+	if command -v gcc >/dev/null && pkg-config --exists libvirt 2>/dev/null; then extras=libvirt,dev; fi
+	wanted="$$extras $$version $$(pwd) $$(cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)"
+	if [ "$$(cat $(VENV)/.installed 2>/dev/null)" = "$$wanted" ]; then exit 0; fi
+	echo "venv: installing vmvc[$$extras] into $(VENV) (about 30 s)"
+	[ $$extras = libvirt,dev ] || echo 'venv: without the libvirt backend: libvirt headers, pkg-config or gcc are missing (Debian: libvirt-dev pkg-config gcc python3-dev)'
+	if ! $(PYTHON) -c 'import ensurepip' 2>/dev/null; then
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	    echo 'venv: installing python3-venv with apt'
+	    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends python3-venv; } >/dev/null
+	  else
+	    echo 'venv: this Python cannot make environments; cure: sudo apt-get install python3-venv' >&2; exit 3
+	  fi
+	fi
+	case "$$(cat $(VENV)/.installed 2>/dev/null)" in *" $$version $$(pwd) "*) ;; *) rm -rf $(VENV)/.installed; $(PYTHON) -m venv --clear $(VENV) ;; esac
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e ".[$$extras]" >$(VENV)/install.log 2>&1 \
+	  || { tail -n 20 $(VENV)/install.log >&2; echo 'venv: pip failed: see $(VENV)/install.log' >&2; exit 1; }
+	echo "$$wanted" >$(VENV)/.installed
+
+down:  ## stop the engines that were started here, and the guests on them
+	@tests/real/engines down
+
+clean:  ## remove what these commands made; results stay
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find vmvc tests -name __pycache__ -type d -prune -exec rm -rf {} +
