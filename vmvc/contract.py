@@ -418,6 +418,10 @@ class Metric(ABC):
     def __init__(self, options: Options) -> None:
         self.options = options
 
+    def seconds(self) -> float:
+        """Return how long one observation lasts by design (a settle time); for deadlines and estimates."""
+        return 0.0
+
     def before(self) -> Any:
         """Look at the host just before the trial's first event, outside the timed part."""
         return None

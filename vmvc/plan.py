@@ -1,0 +1,149 @@
+"""The experiment's axes and trials -> a plan: which trial runs when; pure data, seeded, never materialised.
+
+A plan of 10,000 conditions and a million trials costs no more memory than its axes: conditions are decoded
+from their number, and each block is shuffled when it is reached. The same seed gives the same plan on every
+machine and Python version, since only ``random.random()``, whose sequence Python promises, decides.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from itertools import count
+from typing import NamedTuple
+
+from vmvc.spec import Level, Trials
+
+Axes = Mapping[str, tuple[Level, ...]]
+"""Factor path -> levels that apply to one backend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One backend at one combination of factor levels; ``number`` counts from 0 in file order."""
+
+    number: int
+    backend: str
+    factors: Mapping[str, Level]
+
+    @property
+    def id(self) -> str:
+        """A readable identity, unique in the run: ``docker`` or ``docker guest.memory=1GiB``."""
+        return " ".join([self.backend, *(f"{path}={show_level(level)}" for path, level in self.factors.items())])
+
+
+def show_level(level: Level) -> str:
+    """Write a level as the file would."""
+    return str(level).lower() if isinstance(level, bool) else str(level)
+
+
+class PlannedTrial(NamedTuple):
+    """One life of one instance that is to come.
+
+    ``number``, ``block`` and ``position`` count from 1; ``metrics`` are the names to measure in this life.
+    """
+
+    number: int
+    block: int
+    position: int
+    warmup: bool
+    condition: Condition
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every trial of a run, in order.
+
+    ``axes``: per backend, the factors that apply to it. ``groups``: metrics that may share an instance; each
+    condition gets one trial per group in every block. ``only``: backend names or patterns of condition ids.
+    """
+
+    axes: Mapping[str, Axes]
+    groups: tuple[tuple[str, ...], ...]
+    settings: Trials
+    only: tuple[str, ...] = ()
+    _selected: Sequence[int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        every = range(sum(self._count(axes) for axes in self.axes.values()))
+        selected = [number for number in every if self._wanted(number)] if self.only else every
+        object.__setattr__(self, "_selected", selected)
+
+    @staticmethod
+    def _count(axes: Axes) -> int:
+        return math.prod(len(levels) for levels in axes.values())
+
+    def _wanted(self, number: int) -> bool:
+        condition = self.condition(number)
+        return any(pattern == condition.backend or fnmatchcase(condition.id, pattern) for pattern in self.only)
+
+    def condition(self, number: int) -> Condition:
+        """Decode the condition of that number.
+
+        Raises: IndexError.
+        """
+        rest = number
+        for backend, axes in self.axes.items():
+            size = self._count(axes)
+            if rest >= size:
+                rest -= size
+                continue
+            factors: dict[str, Level] = {}
+            for path, levels in axes.items():
+                size //= len(levels)
+                factors[path], rest = levels[rest // size], rest % size
+            return Condition(number, backend, factors)
+        raise IndexError(number)
+
+    @property
+    def conditions(self) -> Iterator[Condition]:
+        """The selected conditions, in file order."""
+        return (self.condition(number) for number in self._selected)
+
+    @property
+    def condition_count(self) -> int:
+        return len(self._selected)
+
+    @property
+    def blocks(self) -> int:
+        return self.settings.warmup + self.settings.count
+
+    def __len__(self) -> int:
+        return self.condition_count * len(self.groups) * self.blocks
+
+    def __iter__(self) -> Iterator[PlannedTrial]:
+        return self._sequential() if self.settings.order == "sequential" else self._in_blocks()
+
+    def _in_blocks(self) -> Iterator[PlannedTrial]:
+        decode = lru_cache(maxsize=65536)(self.condition)
+        cells = [(number, group) for number in self._selected for group in self.groups]
+        numbers = count(1)
+        for block in range(1, self.blocks + 1):
+            warmup = block <= self.settings.warmup
+            order = cells
+            if self.settings.order == "randomized-blocks":
+                rng = random.Random(f"{self.settings.seed}/{block}")
+                keys = [rng.random() for _ in cells]
+                order = [cells[index] for index in sorted(range(len(cells)), key=keys.__getitem__)]
+            for position, (chosen, group) in enumerate(order, 1):
+                yield PlannedTrial(next(numbers), block, position, warmup, decode(chosen), group)
+
+    def _sequential(self) -> Iterator[PlannedTrial]:
+        numbers = count(1)
+        for position, chosen in enumerate(self._selected, 1):
+            condition = self.condition(chosen)
+            for group in self.groups:
+                for block in range(1, self.blocks + 1):
+                    warmup = block <= self.settings.warmup
+                    yield PlannedTrial(next(numbers), block, position, warmup, condition, group)
+
+
+def group_metrics(names: Sequence[str], loading: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Put metrics that only look into one shared instance; each one that loads the guest gets its own."""
+    shared = tuple(name for name in names if name not in loading)
+    return ((shared,) if shared else ()) + tuple((name,) for name in names if name in loading)

@@ -1,0 +1,193 @@
+"""One planned life of one instance -> events, readings and what went wrong.
+
+create, start, ready, observe, stop, destroy: ``destroy`` always runs. The clock is read right beside the
+calls and nowhere else, in the same places for every backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from vmvc import probes
+from vmvc.contract import (
+    Absent,
+    Backend,
+    Clock,
+    Event,
+    Finding,
+    Guest,
+    Instance,
+    Metric,
+    Observes,
+    Reading,
+    Scene,
+    Severity,
+    Tag,
+)
+from vmvc.errors import CleanupError, DeadlineExceeded, Interrupted, Unavailable, VmvcError
+
+DESTROY_TIMEOUT: Final = 60.0
+"""Seconds that a destroy may take before the worker is ended and another one tries."""
+
+Announce = Callable[[str, float], None]
+"""Called with the name of a step and the seconds it may take, just before the step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A trial to run: all that the child process needs."""
+
+    tag: Tag
+    backend: Backend
+    guest: Guest
+    metrics: tuple[Metric, ...]
+    timeout: float
+    stop_timeout: float
+    console_log: Path | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a trial gave; with a ``failure`` there are no readings."""
+
+    events: dict[str, Event] = field(default_factory=dict)
+    readings: list[tuple[str, Reading]] = field(default_factory=list)
+    absent: list[tuple[str, Absent]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    failure: tuple[str, VmvcError] | None = None
+    cleanup: CleanupError | None = None
+
+
+class Trial:
+    """Runs one job; ``announce`` tells the parent which step comes and how long it may take."""
+
+    def __init__(self, job: Job, announce: Announce, clock: Clock) -> None:
+        self._job = job
+        self._announce = announce
+        self._clock = clock
+        self._outcome = Outcome()
+        self._notes: dict[str, str] = {}
+        self._step = ""
+
+    def run(self) -> Outcome:
+        """Run the trial.
+
+        Raises: Interrupted (after the instance is gone), and whatever a faulty plug-in raises.
+        """
+        job, outcome = self._job, self._outcome
+        instance = job.backend.instance(job.tag, job.guest)
+        try:
+            self._live(instance)
+        except Interrupted:
+            raise
+        except VmvcError as error:
+            outcome.failure = (self._step, error)
+        finally:
+            self._destroy(instance)
+        if outcome.failure is None:
+            self._observe(Observes.EVENTS, instance, {})
+        if outcome.failure is not None:
+            outcome.readings.clear()
+            outcome.absent.clear()
+        return outcome
+
+    def _live(self, instance: Instance) -> None:
+        job, now = self._job, self._clock.now
+        before = {metric.name: metric.before() for metric in job.metrics}
+
+        self._enter("create", job.timeout)
+        self._record("requested", now())
+        instance.create()
+        self._record("created", now())
+
+        self._enter("start", job.timeout)
+        instance.start()
+        self._record("started", now())
+
+        with self._console(instance) as tap:
+            self._enter("ready", job.timeout)
+            deadline = now() + round(job.timeout * 1e9)
+            try:
+                self._outcome.events["ready"] = probes.wait(job.guest.ready, instance, tap, self._clock, deadline)
+            finally:
+                if tap is not None and tap.first is not None:
+                    self._outcome.events["console"] = tap.first
+            self._observe(Observes.READY, instance, before)
+            self._stop(instance)
+
+    @contextmanager
+    def _console(self, instance: Instance) -> Iterator[probes.ConsoleTap | None]:
+        try:
+            stream = instance.console()
+        except Unavailable as reason:
+            self._notes["console"] = reason.what
+            yield None
+            return
+        with closing(probes.ConsoleTap(stream, self._clock, sink=self._job.console_log)) as tap:
+            self._notes["console"] = "the guest printed nothing"
+            yield tap
+
+    def _observe(self, when: Observes, instance: Instance, before: Mapping[str, Any]) -> None:
+        """Ask the metrics of that moment; the first that fails makes the trial a failed one."""
+        job, outcome = self._job, self._outcome
+        for metric in job.metrics:
+            if metric.observes is not when:
+                continue
+            self._enter("observe", job.timeout + metric.seconds())
+            scene = Scene(
+                events=dict(outcome.events),
+                guest=job.guest,
+                instance=instance,
+                clock=self._clock,
+                before=before.get(metric.name),
+                timeout=job.timeout,
+                notes=self._notes,
+            )
+            for value in metric.observe(scene):
+                if isinstance(value, Reading):
+                    outcome.readings.append((metric.name, value))
+                else:
+                    outcome.absent.append((metric.name, value))
+
+    def _stop(self, instance: Instance) -> None:
+        """Ask the guest to end; one that does not is a finding, since destroy ends it by force."""
+        self._enter("stop", self._job.stop_timeout)
+        self._record("stop_requested", self._clock.now())
+        try:
+            instance.stop(timeout=self._job.stop_timeout)
+        except DeadlineExceeded as error:
+            self._notes["gone"] = error.what
+            self._outcome.findings.append(
+                Finding(
+                    "stop.forced",
+                    Severity.WARNING,
+                    f"the guest did not end of itself: {error.what}",
+                    "give it a command that heeds the stop signal, or raise trials.stop_timeout",
+                )
+            )
+        else:
+            self._record("gone", self._clock.now())
+
+    def _destroy(self, instance: Instance) -> None:
+        self._announce("destroy", DESTROY_TIMEOUT)
+        try:
+            instance.destroy()
+        except CleanupError as error:
+            self._outcome.cleanup = error
+
+    def _enter(self, step: str, timeout: float) -> None:
+        self._step = step
+        self._announce(step, timeout)
+
+    def _record(self, event: str, at: int) -> None:
+        self._outcome.events[event] = Event(at)
+
+
+def pick(metrics: Sequence[Metric], names: Sequence[str]) -> tuple[Metric, ...]:
+    """Return the metrics of those names, in that order."""
+    by_name = {metric.name: metric for metric in metrics}
+    return tuple(by_name[name] for name in names)
