@@ -1,0 +1,221 @@
+"""What a guest prints, byte by byte -> the first byte's instant, both ends of the text, and lines that match.
+
+A thread of its own reads, so that every chunk is stamped as it arrives, whatever else goes on.
+"""
+
+from __future__ import annotations
+
+import codecs
+import logging
+import re
+import threading
+from collections import deque
+from pathlib import Path
+from typing import Final
+
+from vmvc.contract import ByteStream, Clock, Event
+from vmvc.errors import StepFailed, VmvcError
+
+KEPT: Final = 65536
+"""Bytes kept of each end of the output."""
+MOST_LOGGED: Final = 2**20
+LONGEST_LINE: Final = 4096
+"""Characters; of a longer line only the end is searched."""
+POLL: Final = 0.25
+
+_log = logging.getLogger(__name__)
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]|[^\n\t -~\u00a0-\U0010ffff]")
+
+
+class Search:
+    """One pattern, searched line by line as the output arrives.
+
+    An unfinished line counts (a prompt has no newline), unless what follows could still undo the match.
+    """
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        self._pattern = pattern
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._line = ""
+        self._found: Event | None = None
+        self._done = threading.Event()
+
+    def wait(self, seconds: float) -> Event | None:
+        """Return when the matching text arrived; ``None`` after so many seconds or at the end of output."""
+        self._done.wait(seconds)
+        return self._found
+
+    def feed(self, chunk: bytes, at: int) -> None:
+        *lines, self._line = (self._line + self._decoder.decode(chunk)).split("\n")
+        self._line = self._line[-LONGEST_LINE:]
+        if any(self._pattern.search(line.rstrip("\r")) for line in lines) or self._open_line_matches():
+            self._end(Event(at))
+
+    def end(self, at: int) -> None:
+        self._end(Event(at) if self._pattern.search(self._line) else None)
+
+    def _open_line_matches(self) -> bool:
+        # "\0" stands for whatever may follow: `ready$` waits for the end of the line.
+        return bool(
+            self._line and self._pattern.search(self._line) and self._pattern.search(self._line + "\0")
+        )
+
+    def _end(self, found: Event | None) -> None:
+        if not self._done.is_set():
+            self._found = found
+            self._done.set()
+
+
+class ConsoleTap:
+    """A running reader of a console.
+
+    ``first`` is the arrival of the first byte. ``dropped`` counts the bytes between ``head`` and ``tail``.
+    ``sink`` takes the first MiB.
+    """
+
+    def __init__(self, stream: ByteStream, clock: Clock, sink: Path | None = None) -> None:
+        self.first: Event | None = None
+        self.dropped = 0
+        self._stream = stream
+        self._clock = clock
+        self._sink = sink
+        self._lock = threading.Lock()
+        self._head: list[tuple[int, bytes]] = []
+        self._head_size = 0
+        self._tail: deque[tuple[int, bytes]] = deque()
+        self._tail_size = 0
+        self._searches: list[Search] = []
+        self._error: BaseException | None = None
+        self._closing = False
+        self._ended = threading.Event()
+        self._ended_at = 0
+        self._thread = threading.Thread(target=self._run, name="vmvc-console", daemon=True)
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        return self._ended.is_set()
+
+    @property
+    def head(self) -> bytes:
+        with self._lock:
+            return b"".join(chunk for _, chunk in self._head)
+
+    @property
+    def tail(self) -> bytes:
+        """What came after ``head`` and was not dropped."""
+        with self._lock:
+            return b"".join(chunk for _, chunk in self._tail)
+
+    def last_lines(self, count: int) -> str:
+        """Return the last non-empty lines, printable, each cut at 200 characters."""
+        text = _CONTROL.sub("", (self.head + self.tail).decode(errors="replace"))
+        lines = [line.rstrip()[:200] for line in text.split("\n") if line.strip()]
+        return "\n".join(lines[-count:])
+
+    def search(self, pattern: re.Pattern[str]) -> Search:
+        """Search what has arrived so far (as far as it is kept) and what will; stamped on arrival."""
+        search = Search(pattern)
+        with self._lock:
+            for at, chunk in (*self._head, *self._tail):
+                search.feed(chunk, at)
+            if self.ended:
+                search.end(self._ended_at)
+            self._searches.append(search)
+        return search
+
+    def drain(self, seconds: float) -> bool:
+        """Wait for the end of the output; return whether it has come."""
+        return self._ended.wait(seconds)
+
+    def raise_error(self) -> None:
+        """Raise what broke the reader, if anything did.
+
+        Raises: StepFailed, or the stream's own VmvcError.
+        """
+        error = self._error
+        if isinstance(error, VmvcError):
+            raise error
+        if error is not None:
+            raise StepFailed(
+                f"the console cannot be read: {error or type(error).__name__}", hint="check the engine's log"
+            ) from error
+
+    def close(self) -> None:
+        """Stop reading; may be called twice."""
+        if self._closing:
+            return
+        self._closing = True
+        self._stream.close()
+        self._thread.join(4 * POLL)
+        if self._thread.is_alive():
+            _log.warning("the console's reader does not end: its stream ignores close()")
+
+    def _run(self) -> None:
+        try:
+            self._read()
+        except BaseException as error:  # noqa: BLE001 - carried to whoever waits: raise_error()
+            if not self._closing:
+                self._error = error
+        finally:
+            with self._lock:
+                self._ended_at = self._clock.now()
+                for search in self._searches:
+                    search.end(self._ended_at)
+                self._ended.set()
+
+    def _read(self) -> None:
+        log = _Log(self._sink) if self._sink else None
+        try:
+            while not self._closing:
+                chunk = self._stream.read(POLL)
+                at = self._clock.now()
+                if chunk == b"":
+                    return
+                if chunk is not None:
+                    self._take(chunk, at)
+                    if log:
+                        log.write(chunk)
+        finally:
+            if log:
+                log.close()
+
+    def _take(self, chunk: bytes, at: int) -> None:
+        with self._lock:
+            self.first = self.first or Event(at)
+            for search in self._searches:
+                search.feed(chunk, at)
+            if self._head_size < KEPT:
+                start, chunk = chunk[: KEPT - self._head_size], chunk[KEPT - self._head_size :]
+                self._head.append((at, start))
+                self._head_size += len(start)
+            if chunk:
+                self._tail.append((at, chunk))
+                self._tail_size += len(chunk)
+            while self._tail_size > KEPT:
+                at, oldest = self._tail.popleft()
+                rest = oldest[self._tail_size - KEPT :]
+                self.dropped += len(oldest) - len(rest)
+                self._tail_size -= len(oldest) - len(rest)
+                if rest:
+                    self._tail.appendleft((at, rest))
+
+
+class _Log:
+    """A file that takes the first MiB."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._room = MOST_LOGGED
+
+    def write(self, chunk: bytes) -> None:
+        if self._room <= 0:
+            return
+        self._file.write(chunk[: self._room])
+        self._room -= len(chunk)
+        if self._room <= 0:
+            self._file.write(b"\n[vmvc: the rest is not kept]\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
