@@ -15,6 +15,7 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from vmvc.durable import sync_folder
 from vmvc.errors import ResultsError, StorageError
 from vmvc.records import JOURNAL_LINE, VERSION, ResumeRecord, RunRecord, TrialRecord
 
@@ -144,15 +145,3 @@ def _version(line: bytes) -> object:
     except ValueError:
         return None
     return record.get("version") if isinstance(record, dict) else None
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the folder's entries durable.
-
-    Raises: OSError.
-    """
-    handle = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

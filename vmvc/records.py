@@ -118,6 +118,7 @@ class TrialRecord(Record):
     backend: str = Field(description="Backend, by its name in the experiment.")
     condition: str = Field(description="Condition: the backend and its factor levels.")
     factors: Mapping[str, Level] = Field(description="Factor path -> level of this condition.")
+    metrics: tuple[str, ...] = Field(description="Metrics that this life of an instance was for.")
     instance: str = Field(description="Name of the instance on its engine.")
     wall: str = Field(description="Wall-clock time (UTC, ISO 8601) of the trial's begin; a label, never a duration.")
     outcome: Literal["measured", "failed"] = Field(description="Whether there are readings.")
@@ -140,7 +141,8 @@ class RunRecord(Record):
     experiment_sha256: str = Field(description="Digest of experiment.yaml, as given.")
     name: str = Field(description="Name of the experiment.")
     seed: int = Field(description="Seed of the order.")
-    trials: int = Field(description="Planned trials, warm-ups included.")
+    count: int = Field(ge=1, description="Measured trials of every condition.")
+    trials: int = Field(ge=0, description="Planned trials, warm-ups included.")
     axes: Mapping[str, Mapping[str, tuple[Level, ...]]] = Field(
         description="Backend -> factor path -> levels: with `only`, every planned condition."
     )

@@ -168,8 +168,16 @@ class _Service:
         self._clock = MonotonicClock()
         self._backends: dict[object, Backend] = {}
         self._prepared: set[object] = set()
+        self.announced = ""
+
+    def give_up(self, signum: int, frame: FrameType | None) -> None:
+        """Answer SIGTERM: leave whatever is under way, but let a destroy come to its end."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if self.announced != "destroy":
+            raise Interrupted("interrupted")
 
     def announce(self, step: str, seconds: float) -> None:
+        self.announced = step
         self._connection.send(Step(step, self._clock.now() + round(seconds * 1e9)))
 
     def check(self, backend: Backend) -> object:
@@ -196,8 +204,8 @@ class _Service:
         self._here(backend).instance(tag, guest).destroy()
 
     def leftovers(self, backend: Backend) -> object:
-        """Return the tags of what is there and whose owner is dead."""
-        return [one.tag for one in self._here(backend).leftovers() if not owner.alive(one.tag.owner)]
+        """Return the tag of everything that is there, each with whether its owner still lives."""
+        return [(one.tag, owner.alive(one.tag.owner)) for one in self._here(backend).leftovers()]
 
     def sweep(self, backend: Backend, tags: Sequence[Tag]) -> object:
         """Remove those of ``tags`` that are still there; return what was removed."""
@@ -220,9 +228,8 @@ def _key(backend: Backend) -> object:
     return (type(backend), backend.name, backend.options.model_dump_json())
 
 
-def serve(connection: Connection) -> None:
+def _serve(service: _Service, connection: Connection) -> None:
     """Answer requests until the parent closes the connection."""
-    service = _Service(connection)
     try:
         while True:
             try:
@@ -230,16 +237,13 @@ def serve(connection: Connection) -> None:
             except EOFError:
                 return
             try:
-                connection.send((True, getattr(service, verb)(*arguments)))
+                answer = (True, getattr(service, verb)(*arguments))
             except VmvcError as error:
-                connection.send((False, error))
+                answer = (False, error)
+            service.announced = ""
+            connection.send(answer)
     finally:
         service.close()
-
-
-def _give_up(signum: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Interrupted("interrupted")
 
 
 def _watch(lifeline: int) -> None:
@@ -253,11 +257,12 @@ def main() -> None:
     connection = Connection(int(sys.argv[1]))
     for inherited in (int(sys.argv[1]), int(sys.argv[2])):
         os.set_inheritable(inherited, False)
-    signal.signal(signal.SIGTERM, _give_up)
+    service = _Service(connection)
+    signal.signal(signal.SIGTERM, service.give_up)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch, args=(int(sys.argv[2]),), daemon=True).start()
     with contextlib.suppress(Interrupted, BrokenPipeError):
-        serve(connection)
+        _serve(service, connection)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,115 @@
+"""Experiment files, or a run to take up -> runs, their results, and an exit code that says how it went."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from vmvc import journal, load
+from vmvc.cli import progress
+from vmvc.cli.failure import explain
+from vmvc.cli.options import only_option, trials_option
+from vmvc.cli.summary import print_summary
+from vmvc.errors import ExitCode, Fault, InputError, Interrupted, VmvcError
+from vmvc.load import Loaded
+from vmvc.run import Finished, digest, plan_of, resume, start
+
+
+@click.command("run")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
+@click.option(
+    "--results", "parent", type=click.Path(path_type=Path, file_okay=False), default=Path("results"),
+    show_default=True, help="Where runs are kept: DIR/EXPERIMENT/RUN.",
+)  # fmt: skip
+@click.option(
+    "--resume", "resumed", type=click.Path(path_type=Path), metavar="RUN", help="Take up the interrupted run in this folder."
+)
+@only_option
+@trials_option
+@click.option("--wait", is_flag=True, help="Wait while another run measures on this host.")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+@click.option("--json", "as_json", is_flag=True, help="Print each trial as a JSON line, and the summary last.")
+def command(
+    files: tuple[Path, ...],
+    parent: Path,
+    resumed: Path | None,
+    only: tuple[str, ...],
+    trials: int | None,
+    wait: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Run the experiments in FILES, one after the other, on real engines.
+
+    Exit codes: 0 all measured, 1 some trials failed, 2 the input is wrong, 3 an engine is missing or unusable,
+    4 a bug, 130 interrupted and resumable.
+    """
+    style = progress.Style.of(quiet=quiet, as_json=as_json, terminal=sys.stderr.isatty())
+    if resumed is not None:
+        _refuse_changes(files, resumed, only, trials)
+        with progress.watcher(style) as watcher:
+            finished = resume(resumed, watcher, wait=wait)
+        return _close(finished, style)
+    if not files:
+        raise click.UsageError("name an experiment file, or a run with --resume")
+    codes = []
+    for loaded in _read_all(files):
+        try:
+            plan = plan_of(loaded, only=only, count=trials)
+            if not len(plan):
+                raise InputError(Fault(f"--only {' '.join(only)}: selects no condition", hint="vmvc plan lists them"))
+            with progress.watcher(style) as watcher:
+                finished = start(loaded, plan, parent, watcher, wait=wait)
+        except Interrupted:
+            raise
+        except VmvcError as error:
+            if len(files) == 1 or (code := explain(error)) is None:
+                raise
+            codes.append(code)
+        else:
+            codes.append(_close(finished, style))
+    return max(codes)
+
+
+def _read_all(files: tuple[Path, ...]) -> list[Loaded]:
+    """Read every file before anything runs.
+
+    Raises: InputError with the faults of all of them.
+    """
+    loaded, faults = [], []
+    for file in files:
+        try:
+            loaded.append(load.read(file))
+        except InputError as error:
+            faults += error.faults
+    if faults:
+        raise InputError(faults)
+    return loaded
+
+
+def _refuse_changes(files: tuple[Path, ...], run: Path, only: tuple[str, ...], trials: int | None) -> None:
+    """A resumed run is the run that was started; nothing about it can be changed."""
+    if only or trials is not None:
+        raise click.UsageError("--resume takes up the run as it was planned; leave --only and --trials out")
+    if len(files) > 1:
+        raise click.UsageError("--resume takes one run")
+    head = journal.head(run / "journal.jsonl")
+    for file in files:
+        if digest(load.read(file).source) != head.experiment_sha256:
+            raise InputError(
+                Fault(
+                    f"changed since run {head.run} was started",
+                    str(file),
+                    hint="leave the file out to take the run up as it was, or start a new run",
+                )
+            )
+
+
+def _close(finished: Finished, style: progress.Style) -> int:
+    if style is progress.Style.JSON:
+        click.echo(finished.summary.model_dump_json(exclude_none=True))
+    elif style is not progress.Style.QUIET:
+        print_summary(finished.summary, finished.folder)
+    return ExitCode.TRIALS_FAILED if finished.summary.failed else ExitCode.MEASURED

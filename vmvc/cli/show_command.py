@@ -1,0 +1,38 @@
+"""A run's folder -> its table on the terminal, read from the journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from vmvc import results
+from vmvc.cli.summary import print_summary
+from vmvc.errors import ResultsError
+
+
+@click.command("show")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@click.option("--rebuild", is_flag=True, help="Write measurements.csv, summary.json and summary.csv anew.")
+def command(run: Path, as_json: bool, rebuild: bool) -> None:
+    """Print the results of RUN, a run's folder; an experiment's folder stands for its newest run."""
+    folder = newest(run)
+    summary = results.rebuild(folder) if rebuild else results.summarise(folder / "journal.jsonl")
+    if as_json:
+        click.echo(summary.model_dump_json(exclude_none=True, indent=1))
+    else:
+        print_summary(summary, folder)
+
+
+def newest(folder: Path) -> Path:
+    """Return the folder itself where it is a run, else the newest run below it.
+
+    Raises: ResultsError.
+    """
+    if (folder / "journal.jsonl").exists():
+        return folder
+    runs = sorted(path.parent for path in folder.glob("*/journal.jsonl"))
+    if not runs:
+        raise ResultsError(f"{folder}: holds no run", hint="give the folder of a run, results/EXPERIMENT/RUN")
+    return runs[-1]

@@ -1,0 +1,58 @@
+"""A summary -> a table for people: quantities down, conditions across where they fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from vmvc.cli.text import plain, write
+from vmvc.records import Summary, SummaryRow
+from vmvc.units import show
+
+WIDE: Final = 5
+"""Up to so many conditions stand side by side; more are listed one under the other."""
+
+
+def print_summary(summary: Summary, folder: Path) -> None:
+    """Print the median of every quantity and condition, its interval where n allows one, and what is missing."""
+    click.echo(
+        f"\n{summary.name}: {summary.measured} of {summary.trials} trials measured"
+        + (f", {summary.failed} failed" if summary.failed else "")
+    )
+    rows = list(summary.rows)
+    conditions = list(dict.fromkeys(row.condition for row in rows))
+    if len(conditions) <= WIDE:
+        cells = {(row.metric, row.quantity, row.condition): _cell(row) for row in rows}
+        quantities = list(dict.fromkeys((row.metric, row.quantity) for row in rows))
+        table = [
+            [f"{metric}.{quantity}", *(cells[metric, quantity, condition] for condition in conditions)]
+            for metric, quantity in quantities
+        ]
+        write(["median [95% interval]", *conditions], table, right=conditions)
+    else:
+        listed = [[row.condition, f"{row.metric}.{row.quantity}", _cell(row)] for row in rows]
+        write(["condition", "quantity", "median [95% interval]"], listed, right=["median [95% interval]"])
+    _print_missing(rows)
+    click.echo(f"\nresults: {folder}")
+
+
+def _cell(row: SummaryRow) -> str:
+    if row.median is None:
+        return "-"
+    if row.low is None or row.high is None:
+        return f"{show(row.median, row.unit)} (n={row.n})"
+    return f"{show(row.median, row.unit)} [{show(row.low, row.unit)}, {show(row.high, row.unit)}]"
+
+
+def _print_missing(rows: list[SummaryRow]) -> None:
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row.reason:
+            reasons.setdefault((row.condition, row.reason), []).append(f"{row.metric}.{row.quantity}")
+    if reasons:
+        click.echo("\nmissing:")
+    for (condition, reason), quantities in reasons.items():
+        what = ", ".join(quantities) if len(quantities) <= 4 else f"{len(quantities)} quantities"
+        click.echo(plain(f"  {condition}: {what}: {reason}"))

@@ -1,0 +1,66 @@
+"""A plan -> about how long it takes: from an earlier run of the same experiment, else by rule of thumb."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from vmvc import journal
+from vmvc.contract import Isolation
+from vmvc.errors import ResultsError
+from vmvc.load import Loaded
+from vmvc.plan import Plan
+from vmvc.records import TrialRecord
+
+RULE_OF_THUMB: Final = {Isolation.NONE: 0.3, Isolation.CONTAINER: 1.5, Isolation.VM: 8.0}
+"""Seconds of a trial without what its metrics wait for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Seconds that the trials will take, and what the guess stands on."""
+
+    seconds: float
+    basis: str
+
+
+def estimate(loaded: Loaded, plan: Plan, results: Path) -> Estimate:
+    """Guess the time of a plan; never fails, since an old run that cannot be read is passed over."""
+    seen = _latest(results / loaded.experiment.name)
+    waiting = sum(metric.seconds() for metric in loaded.metrics)
+    each = {
+        name: seen.get(name, RULE_OF_THUMB[loaded.backends[name].isolation] + waiting)
+        for name in loaded.experiment.backends
+    }
+    per_condition = len(plan.groups) * plan.blocks
+    seconds = sum(each[condition.backend] for condition in plan.conditions) * per_condition
+    known = all(name in seen for name in each)
+    return Estimate(seconds, "from an earlier run here" if known else "a rule of thumb until it has run here")
+
+
+def _latest(folder: Path) -> dict[str, float]:
+    """Return the median seconds from one trial's begin to the next, per backend, in the newest run."""
+    runs = sorted(folder.glob("*/journal.jsonl"))
+    if not runs:
+        return {}
+    taken: dict[str, list[float]] = defaultdict(list)
+    last: TrialRecord | None = None
+    try:
+        for line in journal.read(runs[-1]):
+            if not isinstance(line, TrialRecord):
+                last = None
+                continue
+            if last is not None:
+                taken[last.backend].append(_seconds_between(last.wall, line.wall))
+            last = line
+    except ResultsError:
+        return {}
+    return {backend: max(0.0, median(spans)) for backend, spans in taken.items()}
+
+
+def _seconds_between(before: str, after: str) -> float:
+    return (datetime.fromisoformat(after) - datetime.fromisoformat(before)).total_seconds()
