@@ -1,11 +1,11 @@
-"""Which engines are here: a test marked ``real(engine)`` skips on a laptop that lacks it and fails under CI."""
+"""Which engines are here: a test marked ``real(engine)`` skips where it is missing, and fails under CI."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -78,10 +78,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_places(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_places(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the host's lock and the fake engine's state of tests apart from those of real runs."""
     monkeypatch.setenv("VMVC_LOCK", str(tmp_path_factory.mktemp("lock") / "vmvc.lock"))
-    yield
 
 
 @pytest.fixture

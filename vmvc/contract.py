@@ -130,8 +130,8 @@ class Processes:
 class DiskUsage:
     """Bytes on the host's storage; ``None`` where it cannot be known, with the reason in ``absent``.
 
-    ``virtual``: the size that the guest sees. ``allocated``: blocks in use for this instance and everything it
-    stands on, each counted once. ``shared``: the part of it that other instances use too (base image,
+    ``virtual``: the size that the guest sees. ``allocated``: blocks in use for this instance and everything
+    it stands on, each counted once. ``shared``: the part of it that other instances use too (base image,
     layers). ``unique``: what would come back if only this instance were removed.
     """
 
@@ -389,8 +389,8 @@ class Observes(StrEnum):
 class Scene:
     """What a metric sees.
 
-    ``events``: those so far (``ready`` metrics) or all (``events`` metrics). ``before``: what the metric's own
-    ``before`` returned. ``timeout``: seconds that one observation may take.
+    ``events``: those so far (``ready`` metrics) or all (``events`` metrics). ``before``: what the metric's
+    own ``before`` returned. ``timeout``: seconds that one observation may take.
     """
 
     events: Mapping[str, Event]

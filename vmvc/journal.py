@@ -112,7 +112,9 @@ def head(path: Path) -> RunRecord:
     """
     first = next(read(path), None)
     if not isinstance(first, RunRecord):
-        raise ResultsError(f"{path}:1: the journal holds no run", hint="start the experiment again: vmvc run FILE")
+        raise ResultsError(
+            f"{path}:1: the journal holds no run", hint="start the experiment again: vmvc run FILE"
+        )
     return first
 
 
@@ -124,7 +126,7 @@ def _parse(path: Path, number: int, line: bytes) -> Line:
             raise _other_version(path, version) from None
         first = error.errors(include_url=False, include_context=False)[0]
         raise ResultsError(
-            f"{path}:{number}: not a record of this version: {'.'.join(map(str, first['loc']))}: {first['msg']}",
+            f"{path}:{number}: not a record: {'.'.join(map(str, first['loc']))}: {first['msg']}",
             hint="restore the file from a copy; nothing is guessed from a damaged journal",
         ) from error
     if isinstance(record, RunRecord) and record.version != VERSION:

@@ -1,4 +1,4 @@
-"""Who owns what vmvc made: ``host:pid:start`` of the process that runs the trials, and whether it still lives.
+"""Who owns what vmvc made: ``host:pid:start`` of the process that runs the trials; and does it still live?
 
 The start time keeps a recycled process id from passing for a dead owner.
 """
@@ -26,7 +26,7 @@ def of_pid(pid: int) -> str:
 
 
 def alive(owner: str) -> bool:
-    """Say whether the owner still runs; an owner on another host counts as alive, so nobody touches its things."""
+    """Say whether the owner still runs; one on another host counts as alive, so its things stay untouched."""
     host, _, rest = owner.partition(":")
     pid, _, start = rest.partition(":")
     if host != _host():

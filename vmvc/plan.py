@@ -33,7 +33,9 @@ class Condition:
     @property
     def id(self) -> str:
         """A readable identity, unique in the run: ``docker`` or ``docker guest.memory=1GiB``."""
-        return " ".join([self.backend, *(f"{path}={show_level(level)}" for path, level in self.factors.items())])
+        return " ".join(
+            [self.backend, *(f"{path}={show_level(level)}" for path, level in self.factors.items())]
+        )
 
 
 def show_level(level: Level) -> str:
@@ -80,7 +82,9 @@ class Plan:
 
     def _wanted(self, number: int) -> bool:
         condition = self.condition(number)
-        return any(pattern == condition.backend or fnmatchcase(condition.id, pattern) for pattern in self.only)
+        return any(
+            pattern == condition.backend or fnmatchcase(condition.id, pattern) for pattern in self.only
+        )
 
     def condition(self, number: int) -> Condition:
         """Decode the condition of that number.

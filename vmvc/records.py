@@ -47,7 +47,11 @@ class QuantityRecord(Record):
     @classmethod
     def of(cls, metric: str, quantity: Quantity) -> QuantityRecord:
         return cls(
-            metric=metric, quantity=quantity.name, unit=quantity.unit, better=quantity.better, says=quantity.says
+            metric=metric,
+            quantity=quantity.name,
+            unit=quantity.unit,
+            better=quantity.better,
+            says=quantity.says,
         )
 
 
@@ -58,7 +62,9 @@ class ReadingRecord(Record):
     quantity: str = Field(description="Quantity of that metric.")
     value: float = Field(description="Value in `unit`.")
     unit: str = Field(description="`s`, `B` or `1`.")
-    resolution: float | None = Field(default=None, description="Bound of the instrument's own error, in `unit`.")
+    resolution: float | None = Field(
+        default=None, description="Bound of the instrument's own error, in `unit`."
+    )
 
     @classmethod
     def of(cls, metric: str, reading: Reading, unit: str) -> ReadingRecord:
@@ -101,7 +107,9 @@ class FindingRecord(Record):
 class Failure(Record):
     """Why a trial has no readings."""
 
-    phase: str = Field(description="Step in which it failed: prepare, create, start, ready, observe, destroy.")
+    phase: str = Field(
+        description="Step in which it failed: prepare, create, start, ready, observe, destroy."
+    )
     error: str = Field(description="Class of the error.")
     reason: str = Field(description="What happened.")
     hint: str = Field(default="", description="What to do about it.")
@@ -120,7 +128,9 @@ class TrialRecord(Record):
     factors: Mapping[str, Level] = Field(description="Factor path -> level of this condition.")
     metrics: tuple[str, ...] = Field(description="Metrics that this life of an instance was for.")
     instance: str = Field(description="Name of the instance on its engine.")
-    wall: str = Field(description="Wall-clock time (UTC, ISO 8601) of the trial's begin; a label, never a duration.")
+    wall: str = Field(
+        description="Wall-clock time (UTC, ISO 8601) of the trial's begin; a label, never a duration."
+    )
     outcome: Literal["measured", "failed"] = Field(description="Whether there are readings.")
     failure: Failure | None = Field(default=None, description="Why it failed; absent where it did not.")
     events: Mapping[str, EventRecord] = Field(description="Event -> instant; only those that happened.")
@@ -183,7 +193,8 @@ class SummaryRow(Record):
     min: float | None = Field(default=None, description="Smallest value.")
     max: float | None = Field(default=None, description="Largest value.")
     low: float | None = Field(
-        default=None, description="Lower end of the median's 95% order-statistic interval, widened by the resolution."
+        default=None,
+        description="Lower end of the median's 95% order-statistic interval, widened by the resolution.",
     )
     high: float | None = Field(default=None, description="Upper end of that interval; absent below n = 6.")
     resolution: float | None = Field(default=None, description="Largest resolution among the values.")

@@ -1,4 +1,4 @@
-"""journal.jsonl -> measurements.csv, summary.json, summary.csv: pure, so the same journal gives the same bytes."""
+"""journal.jsonl -> measurements.csv, summary.json, summary.csv; the same journal gives the same bytes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from vmvc.records import QuantityRecord, RunRecord, Summary, SummaryRow, TrialRe
 from vmvc.spec import Level, Trials
 
 MEASUREMENT_COLUMNS: Final = (
-    "run", "trial", "block", "position", "warmup", "backend", "condition", "metric", "quantity", "value", "unit",
-)  # fmt: skip
+    *("run", "trial", "block", "position", "warmup", "backend", "condition"),
+    *("metric", "quantity", "value", "unit"),
+)
 SUMMARY_COLUMNS: Final = (
-    "backend", "condition", "metric", "quantity", "unit", "better", "n", "failed", "planned", "median", "low", "high",
-    "q1", "q3", "min", "max", "resolution", "reason",
-)  # fmt: skip
+    *("backend", "condition", "metric", "quantity", "unit", "better", "n", "failed", "planned"),
+    *("median", "low", "high", "q1", "q3", "min", "max", "resolution", "reason"),
+)
 
 Cell = tuple[str, str, str]
 """Condition, metric, quantity."""
@@ -132,7 +133,8 @@ def _row(
     failures: Counter[str],
 ) -> SummaryRow:
     missing = "; ".join(
-        f"{times} of {head.count}: {reason}" for reason, times in [*failures.most_common(), *absent.most_common()]
+        f"{times} of {head.count}: {reason}"
+        for reason, times in [*failures.most_common(), *absent.most_common()]
     )
     rest = head.count - len(values) - failures.total() - absent.total()
     if rest > 0 and not missing:

@@ -173,7 +173,9 @@ def _check(
     findings = list(host.findings())
     for name, backend in backends.items():
         watcher.checking(name)
-        found: Sequence[Finding] = worker.call("check", backend, timeout=CHECK_TIMEOUT, tick=_stopper(signals))
+        found: Sequence[Finding] = worker.call(
+            "check", backend, timeout=CHECK_TIMEOUT, tick=_stopper(signals)
+        )
         findings += [replace(finding, what=f"{name}: {finding.what}") for finding in found]
     for finding in findings:
         watcher.found(finding)
@@ -214,7 +216,7 @@ def sweep(backends: Sequence[Backend], worker: Worker, watcher: RunWatcher) -> N
 def _prepare(
     loaded: Loaded, plan: Plan, worker: Worker, watcher: RunWatcher, signals: Signals
 ) -> dict[str, Preparation]:
-    """Prepare the guest of every condition before the first trial, so that nothing slow or wrong comes later."""
+    """Prepare every condition's guest before the first trial, so that nothing slow or wrong comes later."""
     prepared: dict[str, Preparation] = {}
     known: dict[str, Preparation] = {}
     for number, condition in enumerate(plan.conditions):
@@ -254,7 +256,9 @@ def _head(loaded: Loaded, plan: Plan, run: str) -> RunRecord:
         axes=plan.axes,
         only=plan.only,
         quantities=tuple(
-            QuantityRecord.of(metric.name, quantity) for metric in loaded.metrics for quantity in metric.quantities
+            QuantityRecord.of(metric.name, quantity)
+            for metric in loaded.metrics
+            for quantity in metric.quantities
         ),
         boot=host.boot_id(),
     )
@@ -314,7 +318,9 @@ def _git(folder: Path) -> dict[str, object]:
 
 
 def _git_says(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20, check=True)
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20, check=True
+    )
     return done.stdout.strip()
 
 
@@ -355,7 +361,9 @@ def _measuring(wait: bool) -> Iterator[None]:
             hint="wait for it, or add --wait",
         ) from error
     except OSError as error:
-        raise EngineError(f"{path}: {error.strerror}", hint="set VMVC_LOCK to a file you can write") from error
+        raise EngineError(
+            f"{path}: {error.strerror}", hint="set VMVC_LOCK to a file you can write"
+        ) from error
     try:
         yield
     finally:

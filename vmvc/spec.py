@@ -1,12 +1,13 @@
 """The experiment as a file says it: frozen Pydantic models that know no plug-in.
 
 Field names are the YAML keys and descriptions are the JSON Schema's; seconds and bytes inside, units at
-the edge. ``None`` stands for an absent key only: a file may not say ``null`` (``vmvc.load`` refuses it). What only a plug-in can judge (options, quantities, factor paths) stays raw here and is checked
-by ``vmvc.load``.
+the edge. ``None`` stands for an absent key only: a file may not say ``null`` (``vmvc.load`` refuses it).
+What only a plug-in can judge (options, quantities, factor paths) stays raw here; ``vmvc.load`` checks it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal
@@ -30,7 +31,7 @@ SCHEMA: Final = "vmvc/1"
 NAME: Final = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
 
 Name = Annotated[str, Field(pattern=NAME)]
-"""A name that is safe as a folder, a label, a host name and a condition: ``a-z 0-9 -``, 1 to 64 characters."""
+"""A name that is safe as folder, label, host name and condition: ``a-z 0-9 -``, 1 to 64 characters."""
 
 Level = bool | int | float | str
 """One level of a factor, as the file gives it."""
@@ -50,7 +51,9 @@ def _absolute(path: str) -> str:
     """Accept an absolute, normal POSIX path without ``..``."""
     pure = PurePosixPath(path)
     if not pure.is_absolute() or ".." in pure.parts or "\0" in path or path != str(pure):
-        raise PydanticCustomError("path", "expected a plain absolute path without '..', such as /www/index.html")
+        raise PydanticCustomError(
+            "path", "expected a plain absolute path without '..', such as /www/index.html"
+        )
     return path
 
 
@@ -113,7 +116,7 @@ class DiskImage(Model):
         min_length=1,
         max_length=4096,
         pattern=r"^[^\x00]+$",
-        description="Path of a qcow2, raw or VDI file, relative to the experiment file; it is never written to.",
+        description="A qcow2, raw or VDI file, relative to the experiment file; never written to.",
     )
     format: Literal["auto", "qcow2", "raw", "vdi"] = Field(
         default="auto", description="Format of the file; `auto` asks qemu-img."
@@ -121,7 +124,13 @@ class DiskImage(Model):
 
 
 def _image_kind(value: object) -> str:
-    keys = value.keys() if isinstance(value, dict) else type(value).model_fields if isinstance(value, Model) else ()
+    keys = (
+        value.keys()
+        if isinstance(value, dict)
+        else type(value).model_fields
+        if isinstance(value, Model)
+        else ()
+    )
     return next((key for key in ("oci", "disk") if key in keys), "base")
 
 
@@ -159,7 +168,10 @@ class Tcp(Model):
 
     port: Port = Field(description="Guest port.")
     expect: str = Field(
-        min_length=1, max_length=256, description="Text that the guest sends, such as `SSH-`.", examples=["SSH-"]
+        min_length=1,
+        max_length=256,
+        description="Text that the guest sends, such as `SSH-`.",
+        examples=["SSH-"],
     )
     send: str = Field(default="", max_length=4096, description="Text to send first.")
     interval: Duration = Field(
@@ -167,11 +179,21 @@ class Tcp(Model):
     )
 
 
+def _regular_expression(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise PydanticCustomError(
+            "regex", "expected a regular expression ({why})", {"why": str(error)}
+        ) from error
+    return pattern
+
+
 class Console(Model):
     """Ready when the guest prints a line that matches; the host is told, nothing polls."""
 
-    pattern: Annotated[str, Field(min_length=1, max_length=1024)] = Field(
-        description="Regular expression searched in the guest's console output."
+    pattern: Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_regular_expression)] = (
+        Field(description="Regular expression searched in the guest's console output.")
     )
 
 
@@ -212,7 +234,13 @@ _READY = {"http": ReadyHttp, "tcp": ReadyTcp, "console": ReadyConsole, "exec": R
 
 
 def _ready_kind(value: object) -> str:
-    keys = value.keys() if isinstance(value, dict) else type(value).model_fields if isinstance(value, Model) else ()
+    keys = (
+        value.keys()
+        if isinstance(value, dict)
+        else type(value).model_fields
+        if isinstance(value, Model)
+        else ()
+    )
     return "ready-" + next((key for key in _READY if key in keys), "http")
 
 
@@ -234,9 +262,7 @@ class GuestSpec(Model):
 
     image: Name = Field(default="tiny", description="An image under `images`, or the built-in `tiny`.")
     cpus: int = Field(default=1, ge=1, le=1024, description="CPUs the guest may use.")
-    memory: Size = Field(
-        default=256 * 2**20, description="Memory limit of a container, memory of a machine."
-    )
+    memory: Size = Field(default=256 * 2**20, description="Memory limit of a container, memory of a machine.")
     command: Command | None = Field(
         default=None, description="Command to run (argv); by default the image's own."
     )
@@ -321,9 +347,7 @@ Limit = float | Annotated[str, Field(pattern=r"^[0-9]", max_length=40)]
 def _exactly_one(model: BaseModel, keys: tuple[str, ...]) -> None:
     given = [key for key in keys if getattr(model, key) is not None]
     if len(given) != 1:
-        raise PydanticCustomError(
-            "exactly_one", "expected exactly one of {keys}", {"keys": ", ".join(keys)}
-        )
+        raise PydanticCustomError("exactly_one", "expected exactly one of {keys}", {"keys": ", ".join(keys)})
 
 
 def _schema_of_exactly_one(keys: tuple[str, ...]) -> dict[str, Any]:
@@ -417,7 +441,9 @@ class Experiment(Model):
         "Every combination is a condition.",
     )
     metrics: Annotated[
-        Mapping[Name, Mapping[str, JsonValue]], BeforeValidator(_from_names), Field(min_length=1, max_length=100)
+        Mapping[Name, Mapping[str, JsonValue]],
+        BeforeValidator(_from_names),
+        Field(min_length=1, max_length=100),
     ] = Field(description="What to measure: a list of names, or a mapping of names to options.")
     trials: Trials = Field(default_factory=Trials, description="How often, in which order, how patiently.")
     claims: Annotated[tuple[Claim, ...], Field(max_length=1000)] = Field(

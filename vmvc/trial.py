@@ -112,7 +112,9 @@ class Trial:
             self._enter("ready", job.timeout)
             deadline = now() + round(job.timeout * 1e9)
             try:
-                self._outcome.events["ready"] = probes.wait(job.guest.ready, instance, tap, self._clock, deadline)
+                self._outcome.events["ready"] = probes.wait(
+                    job.guest.ready, instance, tap, self._clock, deadline
+                )
             finally:
                 if tap is not None and tap.first is not None:
                     self._outcome.events["console"] = tap.first

@@ -139,7 +139,9 @@ Duration = Annotated[
     float,
     BeforeValidator(_or_number(parse_duration), json_schema_input_type=str),
     PlainSerializer(format_duration, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["500ms", "2s", "3m"]}),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["500ms", "2s", "3m"]}
+    ),
 ]
 """Seconds; written in YAML as text with a unit."""
 

@@ -28,7 +28,7 @@ from vmvc.errors import DeadlineExceeded, Interrupted, VmvcError
 from vmvc.trial import Job, Trial
 
 GRACE: Final = 5.0
-"""Seconds beyond a step's deadline before the child is ended: a step that keeps its own deadline reports better."""
+"""Seconds beyond a step's deadline before the child is ended; a step that keeps it itself reports better."""
 
 
 class WorkerDied(VmvcError):
@@ -60,7 +60,9 @@ class Worker:
         self._lifeline = -1
         self.step = Step("start-up", 0)
 
-    def call(self, verb: str, *arguments: Any, timeout: float, tick: Callable[[], None] = lambda: None) -> Any:
+    def call(
+        self, verb: str, *arguments: Any, timeout: float, tick: Callable[[], None] = lambda: None
+    ) -> Any:
         """Have the child do ``verb``; ``tick`` is called several times a second and may raise.
 
         Raises: what the child raised; DeadlineExceeded where a step did not end in time (the child is then
@@ -79,7 +81,7 @@ class Worker:
                 elif time.monotonic_ns() > self.step.deadline + round(GRACE * 1e9):
                     self.kill()
                     raise DeadlineExceeded(
-                        f"{self.step.name} did not return in time; the call was blocked and its process was ended",
+                        f"{self.step.name} did not return in time; its process was ended",
                         hint="see whether the engine still answers: vmvc doctor",
                     )
                 tick()
@@ -195,9 +197,7 @@ class _Service:
         if (_key(backend), repr(job.guest)) not in self._prepared:
             self.announce("prepare", job.timeout + 3600.0)
             self.prepare(backend, job.guest)
-        here = Job(
-            job.tag, backend, job.guest, job.metrics, job.timeout, job.stop_timeout, job.console_log
-        )
+        here = Job(job.tag, backend, job.guest, job.metrics, job.timeout, job.stop_timeout, job.console_log)
         return Trial(here, self.announce, self._clock).run()
 
     def destroy(self, backend: Backend, tag: Tag, guest: Guest) -> None:

@@ -55,8 +55,8 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 all measured, 1 some trials failed, 2 the input is wrong, 3 an engine is missing or "
-    "unusable, 4 a bug, 130 interrupted and resumable.",
+    epilog="Exit codes: 0 all measured, 1 some trials failed, 2 the input is wrong, 3 an engine is missing "
+    "or unusable, 4 a bug, 130 interrupted and resumable.",
 )
 @click.version_option(package_name="vmvc", message="vmvc %(version)s")
 def cli() -> None:

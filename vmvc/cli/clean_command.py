@@ -15,7 +15,9 @@ from vmvc.worker import Worker
 
 @click.command("clean")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--dry-run", is_flag=True, help="Only list what would be removed, and what would be left and why.")
+@click.option(
+    "--dry-run", is_flag=True, help="Only list what would be removed, and what would be left and why."
+)
 def command(files: tuple[Path, ...], dry_run: bool) -> int:
     """Remove what dead runs left behind.
 
@@ -27,14 +29,19 @@ def command(files: tuple[Path, ...], dry_run: bool) -> int:
     try:
         for backend in _backends(files):
             try:
-                if any(one.severity is Severity.ERROR for one in worker.call("check", backend, timeout=CHECK_TIMEOUT)):
+                if any(
+                    one.severity is Severity.ERROR
+                    for one in worker.call("check", backend, timeout=CHECK_TIMEOUT)
+                ):
                     click.echo(f"{backend.name}: not usable here, nothing to look at", err=True)
                     continue
                 found = worker.call("leftovers", backend, timeout=CHECK_TIMEOUT)
                 dead = [tag for tag, alive in found if not alive and (backend.kind, tag) not in seen]
                 for tag, alive in found:
                     if alive:
-                        click.echo(f"{backend.name}: {tag.name}: left alone, its run still lives ({tag.owner})")
+                        click.echo(
+                            f"{backend.name}: {tag.name}: left alone, its run still lives ({tag.owner})"
+                        )
                 seen |= {(backend.kind, tag) for tag in dead}
                 if not dry_run and dead:
                     dead = worker.call("sweep", backend, dead, timeout=CHECK_TIMEOUT * 5)

@@ -35,7 +35,9 @@ def _backends() -> tuple[list[str], list[list[str]]]:
         except EngineError as error:
             rows.append([kind, "-", "-", f"{error.what}; {error.hint}"])
             continue
-        rows.append([kind, found.isolation.value, ", ".join(found.options_model.model_fields) or "-", found.says])
+        rows.append(
+            [kind, found.isolation.value, ", ".join(found.options_model.model_fields) or "-", found.says]
+        )
     return ["backend", "isolation", "options", "says"], rows
 
 

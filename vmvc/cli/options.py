@@ -6,8 +6,11 @@ import click
 
 only_option = click.option(
     "--only", multiple=True, metavar="WHICH",
-    help="A backend's name or a pattern of condition ids, such as 'docker' or '*memory=1GiB'; may be repeated.",
+    help="A backend's name or a pattern of condition ids, such as '*memory=1GiB'; may be repeated.",
 )  # fmt: skip
 trials_option = click.option(
-    "--trials", type=click.IntRange(1, 10**6), metavar="N", help="Measured trials of each condition, instead of the file's."
+    "--trials",
+    type=click.IntRange(1, 10**6),
+    metavar="N",
+    help="Measured trials of each condition, instead of the file's.",
 )

@@ -42,10 +42,17 @@ def command(
         f"{loaded.experiment.name}: {plan.condition_count:,} conditions x {settings.count} trials"
         f" + {settings.warmup} warm-up = {len(plan):,} trials, {settings.order}, seed {settings.seed}"
     )
-    click.echo(f"about {show_seconds(guess.seconds)} ({guess.basis}); images are built or pulled before that\n")
+    click.echo(
+        f"about {show_seconds(guess.seconds)} ({guess.basis}); images are built or pulled before that\n"
+    )
     shown = limit or len(plan)
     rows = [
-        [str(trial.number), f"{trial.block}{'w' if trial.warmup else ''}", trial.condition.id, ", ".join(trial.metrics)]
+        [
+            str(trial.number),
+            f"{trial.block}{'w' if trial.warmup else ''}",
+            trial.condition.id,
+            ", ".join(trial.metrics),
+        ]
         for trial in itertools.islice(plan, shown)
     ]
     write(["trial", "block", "condition", "metrics"], rows)

@@ -1,4 +1,4 @@
-"""What happens in a run -> a live line on a terminal, plain lines in a log, or JSON lines; all but JSON on stderr."""
+"""What happens in a run -> a live line on a terminal, plain lines in a log, or JSON lines."""
 
 from __future__ import annotations
 
@@ -153,7 +153,11 @@ class Lines(Quiet):
         if self._pace is not None:
             self._pace.ended(record.backend)
             left = self._pace.left()
-        self.say(", ".join(filter(None, [f"{self._done}/{self._total} {record.condition}: {outcome(record)}", left])))
+        self.say(
+            ", ".join(
+                filter(None, [f"{self._done}/{self._total} {record.condition}: {outcome(record)}", left])
+            )
+        )
 
 
 class Live(Lines):
@@ -215,6 +219,13 @@ def watcher(style: Style) -> Iterator[Quiet]:
     if style is not Style.LIVE:
         yield {Style.LINES: Lines, Style.JSON: JsonLines, Style.QUIET: Quiet}[style]()
         return
-    columns = [TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")]
-    with Progress(*columns, console=Console(file=sys.stderr), refresh_per_second=4, transient=True) as progress:
+    columns = [
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[left]}"),
+    ]
+    with Progress(
+        *columns, console=Console(file=sys.stderr), refresh_per_second=4, transient=True
+    ) as progress:
         yield Live(progress)

@@ -24,13 +24,19 @@ from vmvc.run import Finished, digest, plan_of, resume, start
     show_default=True, help="Where runs are kept: DIR/EXPERIMENT/RUN.",
 )  # fmt: skip
 @click.option(
-    "--resume", "resumed", type=click.Path(path_type=Path), metavar="RUN", help="Take up the interrupted run in this folder."
+    "--resume",
+    "resumed",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Take up the interrupted run in this folder.",
 )
 @only_option
 @trials_option
 @click.option("--wait", is_flag=True, help="Wait while another run measures on this host.")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
-@click.option("--json", "as_json", is_flag=True, help="Print each trial as a JSON line, and the summary last.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print each trial as a JSON line, and the summary last."
+)
 def command(
     files: tuple[Path, ...],
     parent: Path,
@@ -43,8 +49,8 @@ def command(
 ) -> int:
     """Run the experiments in FILES, one after the other, on real engines.
 
-    Exit codes: 0 all measured, 1 some trials failed, 2 the input is wrong, 3 an engine is missing or unusable,
-    4 a bug, 130 interrupted and resumable.
+    Exit codes: 0 all measured, 1 some trials failed, 2 the input is wrong, 3 an engine is missing or
+    unusable, 4 a bug, 130 interrupted and resumable.
     """
     style = progress.Style.of(quiet=quiet, as_json=as_json, terminal=sys.stderr.isatty())
     if resumed is not None:
@@ -59,7 +65,9 @@ def command(
         try:
             plan = plan_of(loaded, only=only, count=trials)
             if not len(plan):
-                raise InputError(Fault(f"--only {' '.join(only)}: selects no condition", hint="vmvc plan lists them"))
+                raise InputError(
+                    Fault(f"--only {' '.join(only)}: selects no condition", hint="vmvc plan lists them")
+                )
             with progress.watcher(style) as watcher:
                 finished = start(loaded, plan, parent, watcher, wait=wait)
         except Interrupted:

@@ -13,7 +13,10 @@ from vmvc import schema
 @click.command("schema")
 @click.argument("name", type=click.Choice(sorted(schema.SCHEMAS)), default="experiment")
 @click.option(
-    "--write", "folder", type=click.Path(path_type=Path, file_okay=False), help="Write all of them into this folder."
+    "--write",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write all of them into this folder.",
 )
 def command(name: str, folder: Path | None) -> None:
     """Print the JSON Schema of NAME: experiment, journal or summary."""

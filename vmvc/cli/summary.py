@@ -16,7 +16,7 @@ WIDE: Final = 5
 
 
 def print_summary(summary: Summary, folder: Path) -> None:
-    """Print the median of every quantity and condition, its interval where n allows one, and what is missing."""
+    """Print medians, their intervals where n allows one, and what is missing and why."""
     click.echo(
         f"\n{summary.name}: {summary.measured} of {summary.trials} trials measured"
         + (f", {summary.failed} failed" if summary.failed else "")

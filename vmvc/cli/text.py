@@ -1,4 +1,4 @@
-"""Rows -> aligned plain text that survives pipes, logs and narrow terminals; control characters are stripped."""
+"""Rows -> aligned plain text for pipes, logs and narrow terminals; control characters are stripped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from rich.text import Text
 
 def plain(text: str) -> str:
     """Return text without control characters, which guests and engines could use to draw on the terminal."""
-    return "".join(character if character.isprintable() or character in "\n\t" else "\ufffd" for character in text)
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else "\ufffd" for character in text
+    )
 
 
 def write(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
