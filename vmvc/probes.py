@@ -36,9 +36,7 @@ from vmvc.console import ConsoleTap
 from vmvc.contract import Clock, Event, Instance
 from vmvc.errors import (
     DeadlineExceeded,
-    Fault,
     GuestDied,
-    InputError,
     StepFailed,
     TrialError,
     Unavailable,
@@ -378,15 +376,7 @@ def _execute(probe: Exec, instance: Instance, watch: _Watch) -> Event:
 def _listen(pattern: str, console: ConsoleTap | None, watch: _Watch) -> Event:
     if console is None:
         raise Unavailable("this backend shows no console to search", hint="use another probe in guest.ready")
-    try:
-        line = console.search(re.compile(pattern))
-    except re.error as error:
-        raise InputError(
-            Fault(
-                f"guest.ready.console.pattern is not a regular expression: {error}, got {pattern!r}",
-                hint="escape the special characters with a backslash",
-            )
-        ) from error
+    line = console.search(re.compile(pattern))
     watch.seen = f"no line that matches {pattern!r}"
     while True:
         ended = console.ended
