@@ -156,7 +156,9 @@ def test_a_missing_journal_says_what_to_give(path: Path) -> None:
 def test_every_append_is_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda handle: (synced.append(os.fstat(handle).st_size), real(handle))[1])
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (synced.append(os.fstat(handle).st_size), real(handle))[1]
+    )
     with Journal(path) as book:
         synced.clear()
         book.append(run_record())

@@ -66,9 +66,7 @@ def test_blocks_and_seeds_differ_in_order() -> None:
 
 
 def test_each_condition_comes_first_about_equally_often() -> None:
-    first = Counter(
-        trial.condition.number for trial in plan(count=3000, warmup=0) if trial.position == 1
-    )
+    first = Counter(trial.condition.number for trial in plan(count=3000, warmup=0) if trial.position == 1)
     assert all(400 < first[number] < 600 for number in range(6)), first
 
 

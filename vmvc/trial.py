@@ -6,7 +6,7 @@ calls and nowhere else, in the same places for every backend.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +71,7 @@ class Trial:
         self._clock = clock
         self._outcome = Outcome()
         self._notes: dict[str, str] = {}
+        self._before: dict[str, Any] = {}
         self._step = ""
 
     def run(self) -> Outcome:
@@ -78,18 +79,18 @@ class Trial:
 
         Raises: Interrupted (after the instance is gone), and whatever a faulty plug-in raises.
         """
-        job, outcome = self._job, self._outcome
-        instance = job.backend.instance(job.tag, job.guest)
+        outcome = self._outcome
+        instance = self._job.backend.instance(self._job.tag, self._job.guest)
         try:
-            self._live(instance)
+            try:
+                self._live(instance)
+            finally:
+                self._destroy(instance)
+            self._observe(Observes.EVENTS, instance)
         except Interrupted:
             raise
         except VmvcError as error:
             outcome.failure = (self._step, error)
-        finally:
-            self._destroy(instance)
-        if outcome.failure is None:
-            self._observe(Observes.EVENTS, instance, {})
         if outcome.failure is not None:
             outcome.readings.clear()
             outcome.absent.clear()
@@ -97,7 +98,7 @@ class Trial:
 
     def _live(self, instance: Instance) -> None:
         job, now = self._job, self._clock.now
-        before = {metric.name: metric.before() for metric in job.metrics}
+        self._before = {metric.name: metric.before() for metric in job.metrics}
 
         self._enter("create", job.timeout)
         self._record("requested", now())
@@ -118,7 +119,7 @@ class Trial:
             finally:
                 if tap is not None and tap.first is not None:
                     self._outcome.events["console"] = tap.first
-            self._observe(Observes.READY, instance, before)
+            self._observe(Observes.READY, instance)
             self._stop(instance)
 
     @contextmanager
@@ -133,7 +134,7 @@ class Trial:
             self._notes["console"] = "the guest printed nothing"
             yield tap
 
-    def _observe(self, when: Observes, instance: Instance, before: Mapping[str, Any]) -> None:
+    def _observe(self, when: Observes, instance: Instance) -> None:
         """Ask the metrics of that moment; the first that fails makes the trial a failed one."""
         job, outcome = self._job, self._outcome
         for metric in job.metrics:
@@ -145,7 +146,7 @@ class Trial:
                 guest=job.guest,
                 instance=instance,
                 clock=self._clock,
-                before=before.get(metric.name),
+                before=self._before[metric.name],
                 timeout=job.timeout,
                 notes=self._notes,
             )
