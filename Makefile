@@ -26,16 +26,20 @@ test: engines venv check  ## check, then every test, against real engines; ARGS=
 	@echo 'test: pytest'
 	$(BIN)/pytest $(ARGS)
 
-check: venv  ## lint, format, types, layers, dependencies (about 30 s)
-	@echo 'check: ruff'
-	$(BIN)/ruff check --quiet .
-	$(BIN)/ruff format --quiet --check . || { echo 'check: not formatted; cure: $(BIN)/ruff format .' >&2; exit 1; }
-	echo 'check: mypy'
-	$(BIN)/mypy
-	echo 'check: layers'
-	$(BIN)/lint-imports --no-timing 2>&1 >$(VENV)/layers.log || { cat $(VENV)/layers.log >&2; exit 1; }
-	echo 'check: dependencies'
-	$(BIN)/deptry --no-ansi . >$(VENV)/deptry.log 2>&1 || { cat $(VENV)/deptry.log >&2; exit 1; }
+check: venv  ## lint, format, types, layers, dependencies: silent where all is well (about 30 s)
+	@failed=
+	step() {
+	  local name=$$1 said
+	  shift
+	  echo "check: $$name"
+	  said=$$("$(BIN)/$$1" "$${@:2}" 2>&1) || { echo "$$said"; failed="$$failed $$name"; }
+	}
+	step lint ruff check .
+	step format ruff format --check .
+	step types mypy
+	step layers lint-imports --no-logo
+	step dependencies deptry --no-ansi .
+	[ -z "$$failed" ] || { echo "check: failed:$$failed" >&2; exit 1; }
 
 bench: engines venv  ## measure vmvc itself; never fails the build
 	@$(BIN)/pytest -q -s -p no:cacheprovider tests/bench $(ARGS)
@@ -81,8 +85,9 @@ venv:
 	  || { tail -n 20 $(VENV)/install.log >&2; echo 'venv: pip failed: see $(VENV)/install.log' >&2; exit 1; }
 	echo "$$wanted" >$(VENV)/.installed
 
-down:  ## stop the engines that were started here, and the guests on them
-	@tests/real/engines down
+down:  ## remove what dead runs left, stop the engines that were started here and the guests on them
+	@if [ -x $(BIN)/vmvc ]; then $(BIN)/vmvc clean 2>/dev/null || true; fi
+	tests/real/engines down
 
 clean:  ## remove what these commands made; results stay
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
