@@ -1,4 +1,4 @@
-"""The plan: every condition once a block, the same order everywhere, and no memory for what is not reached."""
+"""The plan: every condition once a block, one order everywhere, no memory for what is not reached."""
 
 from __future__ import annotations
 

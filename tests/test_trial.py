@@ -98,7 +98,7 @@ def test_a_trial_calls_in_order_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_events_stand_in_their_order(tmp_path: Path) -> None:
     events = Bench(tmp_path, create=0.01, start=0.01, ready=0.05, stop=0.02).run().events
-    assert list(sorted(events, key=EVENTS.index)) == list(EVENTS)
+    assert sorted(events, key=EVENTS.index) == list(EVENTS)
     chain = [events[name].at for name in EVENTS if name != "console"]
     assert chain == sorted(chain)
     assert 0.01 <= (events["created"].at - events["requested"].at) / 1e9 < 0.5

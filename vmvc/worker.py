@@ -30,6 +30,8 @@ from vmvc.trial import Job, Trial
 GRACE: Final = 5.0
 """Seconds beyond a step's deadline before the child is ended; a step that keeps it itself reports better."""
 
+_CHILD: Final = "from vmvc.worker import main; main()"
+
 
 class WorkerDied(VmvcError):
     """The child process ended in the middle of a request; ``step`` is what it was doing."""
@@ -123,7 +125,7 @@ class Worker:
         sink = self._log.open("ab") if self._log is not None else None
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "vmvc.worker", str(theirs.fileno()), str(lifeline)],
+                [sys.executable, "-c", _CHILD, str(theirs.fileno()), str(lifeline)],
                 stdin=subprocess.DEVNULL,
                 stdout=sink or subprocess.DEVNULL,
                 stderr=sink or subprocess.DEVNULL,
@@ -253,7 +255,7 @@ def _watch(lifeline: int) -> None:
 
 
 def main() -> None:
-    """Run as ``python -m vmvc.worker SOCKET LIFELINE``."""
+    """Be the child; the arguments are two file descriptors: the socket and the lifeline."""
     connection = Connection(int(sys.argv[1]))
     for inherited in (int(sys.argv[1]), int(sys.argv[2])):
         os.set_inheritable(inherited, False)
@@ -263,7 +265,3 @@ def main() -> None:
     threading.Thread(target=_watch, args=(int(sys.argv[2]),), daemon=True).start()
     with contextlib.suppress(Interrupted, BrokenPipeError):
         _serve(service, connection)
-
-
-if __name__ == "__main__":
-    main()
