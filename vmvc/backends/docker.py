@@ -1,0 +1,293 @@
+"""A guest -> a container on the Docker Engine (or whatever serves its API)."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Final, cast
+
+from vmvc import images
+from vmvc.backends.docker_client import (
+    DockerOptions,
+    connect,
+    connection_fault,
+    reached_at,
+    translated,
+)
+from vmvc.backends.docker_instance import DockerInstance, Engine
+from vmvc.contract import (
+    LABEL,
+    Backend,
+    Finding,
+    Guest,
+    Isolation,
+    Options,
+    Preparation,
+    Scalar,
+    Severity,
+    Tag,
+)
+from vmvc.errors import EngineError, Fault, ImageError, InputError
+from vmvc.spec import BUILT_IN_IMAGES, DiskImage, GuestSpec, ReadyConsole
+from vmvc.units import show_bytes
+
+LOG: Final = {"Type": "json-file", "Config": {"max-size": "16m", "max-file": "2"}}
+"""The console: readable on every engine, bounded."""
+
+
+class DockerBackend(Backend):
+    """Containers on one engine; one connection, made when it is first needed."""
+
+    kind: ClassVar[str] = "docker"
+    isolation: ClassVar[Isolation] = Isolation.CONTAINER
+    options_model: ClassVar[type[Options]] = DockerOptions
+    says: ClassVar[str] = "containers on Docker Engine or Podman, with any OCI runtime"
+
+    def __init__(self, name: str, options: Options) -> None:
+        super().__init__(name, options)
+        self._options = cast("DockerOptions", options)
+        self._connected: Engine | None = None
+        self._images: dict[str, str] = {}
+
+    def check(self) -> Sequence[Finding]:
+        try:
+            api = self._engine().api
+            with translated("describe itself", failure=EngineError):
+                info = api.info()
+                networks = {one["Name"] for one in api.networks()}
+        except EngineError as error:
+            return [connection_fault(error.__cause__ or error, self._address)]
+        return list(_judge(info, networks, self._options, self._local(info)))
+
+    def describe(self) -> Mapping[str, Scalar]:
+        try:
+            api = self._engine().api
+            with translated("describe itself", failure=EngineError):
+                info, version = api.info(), api.version()
+        except EngineError:
+            return {}
+        runtime = self._options.runtime or info["DefaultRuntime"]
+        components = {one["Name"]: one["Version"] for one in version.get("Components") or ()}
+        status = dict(info.get("DriverStatus") or ())
+        facts: dict[str, Scalar | None] = {
+            "address": self._address,
+            "local": self._local(info),
+            "version": version["Version"],
+            "api_version": version["ApiVersion"],
+            "storage_driver": info["Driver"],
+            "storage_filesystem": status.get("Backing Filesystem"),
+            "image_store": "containerd" if "driver-type" in status else "graph driver",
+            "cgroup_version": info.get("CgroupVersion", "1"),
+            "cgroup_driver": info["CgroupDriver"],
+            "runtime": runtime,
+            "runtime_version": components.get(runtime),
+            "default_runtime": info["DefaultRuntime"],
+            "containerd_version": components.get("containerd"),
+            "security": " ".join(info.get("SecurityOptions") or ()),
+            "network": self._options.network,
+            "kernel": info["KernelVersion"],
+            "system": info["OperatingSystem"],
+            "architecture": info["Architecture"],
+            "cpus": info["NCPU"],
+            "memory": info["MemTotal"],
+        }
+        return {key: value for key, value in facts.items() if value is not None}
+
+    def prepare(self, guest: Guest) -> Preparation:
+        if isinstance(guest.image, DiskImage):
+            raise InputError(
+                Fault(f"backend '{self.name}' runs containers; a disk image boots only in a virtual machine")
+            )
+        api = self._engine().api
+        if self._options.network == "none" and guest.ports:
+            raise InputError(
+                Fault(
+                    f"backend '{self.name}' has no network, so port {guest.ports[0]} cannot be reached",
+                    hint="use a console or exec probe, or another network: options.network",
+                )
+            )
+        with translated("prepare the image", failure=ImageError):
+            image = images.docker_image(guest.image, api, guest.folder)
+            inspected = api.inspect_image(image)  # type: ignore[no-untyped-call]
+            info = api.info()
+        self._images[_key(guest)] = image
+        digests = inspected.get("RepoDigests") or ()
+        facts: dict[str, Scalar] = {
+            "image": inspected["Id"],
+            "image_digest": digests[0] if digests else "",
+            "image_size": inspected["Size"],
+            "image_platform": f"{inspected['Os']}/{inspected['Architecture']}",
+            "stop_signal": inspected["Config"].get("StopSignal") or "SIGTERM",
+            "create": json.dumps(self._body(guest, image, {}), sort_keys=True),
+        }
+        return Preparation(facts, tuple(_differences(guest, info)))
+
+    def instance(self, tag: Tag, guest: Guest) -> DockerInstance:
+        image = self._images.get(_key(guest))
+        body = None if image is None else self._body(guest, image, tag.labels())
+        return DockerInstance(tag, guest, self._engine, body)
+
+    def leftovers(self) -> Sequence[DockerInstance]:
+        with translated("list containers", failure=EngineError):
+            found = self._engine().api.containers(all=True, filters={"label": f"{LABEL}=instance"})
+        tags = [tag for one in found if (tag := Tag.from_labels(one["Labels"])) is not None]
+        return [DockerInstance(tag, _ANY_GUEST, self._engine, None) for tag in tags]
+
+    def close(self) -> None:
+        if self._connected is not None:
+            self._connected.api.close()
+            self._connected = None
+
+    @property
+    def _address(self) -> str:
+        return self._connected.address if self._connected is not None else ""
+
+    def _engine(self) -> Engine:
+        if self._connected is None:
+            self._connected = Engine(*connect(self._options))
+        return self._connected
+
+    def _local(self, info: Mapping[str, Any]) -> bool:
+        """Say whether the engine runs on this very host; a socket may lead into a desktop's machine."""
+        here = platform.uname()
+        return reached_at(self._address) is None and (info["KernelVersion"], info["Name"]) == (
+            here.release,
+            here.node,
+        )
+
+    def _body(self, guest: Guest, image: str, labels: Mapping[str, str]) -> Mapping[str, Any]:
+        """Return what ``POST /containers/create`` is sent."""
+        ports = [f"{port}/tcp" for port in guest.ports]
+        published = "127.0.0.1" if reached_at(self._address) is None else "0.0.0.0"
+        command = guest.command or getattr(guest.image, "command", None)
+        body: dict[str, Any] = {
+            "Image": image,
+            "Labels": dict(labels),
+            "Env": [f"{name}={value}" for name, value in guest.env.items()],
+            "ExposedPorts": {port: {} for port in ports},
+            # A health check would run commands in the guest while it is measured.
+            "Healthcheck": {"Test": ["NONE"]},
+            "HostConfig": {
+                "Memory": guest.memory,
+                "MemorySwap": guest.memory,
+                "NanoCpus": guest.cpus * 10**9,
+                "NetworkMode": self._options.network,
+                "PortBindings": {port: [{"HostIp": published, "HostPort": ""}] for port in ports},
+                "LogConfig": LOG,
+                "Init": False,
+            },
+        }
+        if command is not None:
+            body |= {"Entrypoint": list(command), "Cmd": []}
+        if self._options.runtime is not None:
+            body["HostConfig"]["Runtime"] = self._options.runtime
+        return body
+
+
+_ANY_GUEST: Final = Guest(
+    image=BUILT_IN_IMAGES["tiny"], cpus=1, memory=GuestSpec().memory, ready=GuestSpec().ready
+)
+"""Stands for the guest of a container that is only to be removed."""
+
+
+def _key(guest: Guest) -> str:
+    return f"{guest.folder}:{guest.image.model_dump_json()}"
+
+
+def _judge(
+    info: Mapping[str, Any], networks: set[str], options: DockerOptions, local: bool
+) -> Iterable[Finding]:
+    """Say what this engine lacks."""
+    if info.get("OSType") != "linux":
+        yield Finding(
+            "docker.not-linux",
+            Severity.ERROR,
+            f"the engine runs {info.get('OSType')} containers",
+            "switch Docker Desktop to Linux containers",
+        )
+    known = info.get("Runtimes") or {}
+    if (
+        options.runtime
+        and options.runtime not in known
+        and not options.runtime.startswith(("/", "io.containerd."))
+    ):
+        yield Finding(
+            "docker.runtime-unknown",
+            Severity.ERROR,
+            f"the engine has no runtime '{options.runtime}', it knows {', '.join(sorted(known))}",
+            "register it under 'runtimes' in /etc/docker/daemon.json and restart the engine",
+        )
+    if options.network not in networks:
+        yield Finding(
+            "docker.network-unknown",
+            Severity.ERROR,
+            f"the engine has no network '{options.network}', it knows {', '.join(sorted(networks))}",
+            f"docker network create {options.network}",
+        )
+    for key, limit in (("MemoryLimit", "memory"), ("CpuCfsQuota", "CPU")):
+        if not info.get(key, True):
+            yield Finding(
+                f"docker.no-{limit.lower()}-limit",
+                Severity.WARNING,
+                f"the engine cannot limit {limit}: guest settings have no effect on containers",
+                "enable the kernel's cgroup controllers, and delegate them to a rootless engine",
+            )
+    if not info.get("SwapLimit", True):
+        yield Finding(
+            "docker.no-swap-limit",
+            Severity.INFO,
+            "the engine cannot limit swap: a container may swap beyond its memory limit",
+            "swapoff -a for the time of the run, or boot the kernel with swapaccount=1",
+        )
+    if info.get("Driver") == "vfs":
+        yield Finding(
+            "docker.storage-vfs",
+            Severity.WARNING,
+            "the storage driver vfs copies the whole image for every container",
+            "use a storage driver with copy-on-write, such as overlay2",
+        )
+    if not local:
+        yield Finding(
+            "docker.elsewhere",
+            Severity.INFO,
+            "the engine is not on this host: processes, cgroups and disk blocks of containers will be absent",
+            "run vmvc on the engine's own Linux host",
+        )
+    for warning in info.get("Warnings") or ():
+        yield Finding(
+            "docker.engine-warning", Severity.INFO, warning.removeprefix("WARNING: "), "see docker info"
+        )
+
+
+def _differences(guest: Guest, info: Mapping[str, Any]) -> Iterable[Finding]:
+    """Say where a container is not what the guest asks for."""
+    if guest.boot == "systemd":
+        yield Finding(
+            "docker.boot",
+            Severity.INFO,
+            "a container has no boot: it runs its command directly, whatever guest.boot says",
+            "compare with boot: command, so that both run the same",
+        )
+    if guest.cpus > info["NCPU"]:
+        yield Finding(
+            "docker.cpus",
+            Severity.WARNING,
+            f"Docker will refuse {guest.cpus} CPUs: the engine's host has {info['NCPU']}",
+            "lower guest.cpus",
+        )
+    if guest.memory > info["MemTotal"]:
+        yield Finding(
+            "docker.memory",
+            Severity.WARNING,
+            f"the memory limit of {show_bytes(guest.memory)} exceeds what the host has: "
+            f"{show_bytes(info['MemTotal'])}",
+            "lower guest.memory",
+        )
+    if isinstance(guest.ready, ReadyConsole):
+        yield Finding(
+            "docker.console-lines",
+            Severity.INFO,
+            "Docker hands on a container's output line by line: a prompt without a newline is seen late",
+            "match a whole line in the console probe",
+        )

@@ -1,0 +1,289 @@
+"""A tag and a container's definition -> one container of the Docker Engine."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import docker
+import psutil
+import requests
+from docker.errors import APIError, DockerException, NotFound
+
+from vmvc.backends import docker_host, docker_streams
+from vmvc.backends.docker_client import ask, reached_at, translated
+from vmvc.backends.docker_host import HostSide
+from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Processes, Tag
+from vmvc.errors import CleanupError, DeadlineExceeded, EngineError, GuestDied, StepFailed, Unavailable
+
+GONE_WITHIN: Final = 45.0
+"""Seconds for a removal, retries included."""
+NOT_FOUND: Final = 127
+NOT_EXECUTABLE: Final = 126
+_MISSING: Final = ("executable file not found", "no such file or directory")
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A connected engine."""
+
+    api: docker.APIClient
+    address: str
+
+    @property
+    def socket(self) -> str | None:
+        """Path of the engine's socket where it has one."""
+        parts = urlsplit(self.address)
+        return parts.path if parts.scheme == "unix" else None
+
+
+class DockerInstance(Instance):
+    """One container; ``body`` is sent to the engine on ``create``, ``engine`` connects when first called."""
+
+    def __init__(
+        self, tag: Tag, guest: Guest, engine: Callable[[], Engine], body: Mapping[str, Any] | None
+    ) -> None:
+        super().__init__(tag, guest)
+        self._engine = engine
+        self._body = body
+        self._id = ""
+        self._inspected: Mapping[str, Any] | None = None
+        self._host: HostSide | None = None
+        self._elsewhere: Unavailable | None = None
+        self._watch: _Watch | None = None
+
+    def create(self) -> None:
+        if self._body is None:
+            raise EngineError("the guest was not prepared for this engine", hint="call prepare() first")
+        api = self._engine().api
+        with translated("create the container"):
+            created = api.create_container_from_config(self._body, self.tag.name)  # type: ignore[no-untyped-call]
+            self._id = created["Id"]
+
+    def start(self) -> None:
+        api = self._engine().api
+        with translated("start the container"):
+            api.start(self._id)
+
+    def endpoint(self, port: int) -> tuple[str, int]:
+        """Return where ``port`` is published; the engine is asked once.
+
+        Raises: GuestDied where the container has ended already; StepFailed where it is not published.
+        """
+        if self._network == "host":
+            return "127.0.0.1", port
+        inspected = self._look()
+        bindings = (inspected["NetworkSettings"]["Ports"] or {}).get(f"{port}/tcp")
+        if bindings:
+            return reached_at(self._engine().address) or "127.0.0.1", int(bindings[0]["HostPort"])
+        if not inspected["State"]["Running"]:
+            raise GuestDied(
+                f"the container ended at once ({_how_it_ended(inspected['State'])})",
+                hint="run the guest's command by hand in the same image and read its error",
+            )
+        raise StepFailed(
+            f"Docker publishes no port {port} of the container on network '{self._network}'",
+            hint="choose a network that publishes ports, such as bridge: options.network",
+        )
+
+    def console(self) -> ByteStream:
+        """Return both output channels; the engine tells line by line and keeps a line until it is whole."""
+        options = {"follow": 1, "stdout": 1, "stderr": 1, "tail": "all"}
+        with translated("show the container's console"):
+            answer = ask(
+                self._engine().api,
+                "GET",
+                f"/containers/{self._id}/logs",
+                params=options,
+                stream=True,
+                timeout=(10, None),
+            )
+        return docker_streams.Console(answer, f"console of {self.tag.name}")
+
+    def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
+        """Run a command by ``docker exec``.
+
+        After ``timeout`` the command and its children are killed where this user may kill them on this host;
+        elsewhere they end with the container.
+        """
+        api = self._engine().api
+        deadline = time.monotonic() + timeout
+        with translated(f"run '{argv[0]}' in the container"):
+            command = api.exec_create(self._id, list(argv), stdin=bool(stdin))["Id"]
+            answer = ask(
+                api,
+                "POST",
+                f"/exec/{command}/start",
+                json={"Detach": False, "Tty": False},
+                stream=True,
+                timeout=(10, None),
+            )
+            if stdin:
+                docker_streams.feed(answer, stdin)
+            output = {docker_streams.STDOUT: b"", docker_streams.STDERR: b""}
+            frames = docker_streams.Frames()
+            pump = docker_streams.pump(answer, f"output of {argv[0]}")
+            try:
+                while data := pump.read(max(0.0, deadline - time.monotonic())):
+                    for channel, payload in frames.feed(data):
+                        output[channel] += payload
+                state = api.exec_inspect(command)
+                while data is not None and state["Running"] and time.monotonic() < deadline:
+                    time.sleep(0.002)
+                    state = api.exec_inspect(command)
+            finally:
+                pump.close()
+        if data is None or state["Running"]:
+            self._kill(int(state["Pid"]))
+            raise DeadlineExceeded(
+                f"'{argv[0]}' did not end within {timeout:g} s", hint="give it more time, or see why it hangs"
+            )
+        stdout, stderr = output[docker_streams.STDOUT], output[docker_streams.STDERR]
+        if state["Pid"] == 0 and stdout.startswith(b"OCI runtime exec failed"):
+            missing = any(text in stdout.decode(errors="replace") for text in _MISSING)
+            return Completed(NOT_FOUND if missing else NOT_EXECUTABLE, b"", stdout)
+        return Completed(int(state["ExitCode"]), stdout, stderr)
+
+    def alive(self) -> bool:
+        """Say whether the container's first process runs; the engine is asked at the first call only."""
+        if not self._look()["State"]["Running"]:
+            return False
+        if self._host is not None:
+            return self._host.alive()
+        if self._watch is None:
+            self._watch = _Watch(self._engine().api, self._id)
+        return self._watch.running
+
+    def processes(self) -> Processes:
+        """Return as own its cgroup, as helpers its shim and port proxies, as shared the engine."""
+        host = self._here()
+        bindings = (self._look()["NetworkSettings"]["Ports"] or {}).values()
+        ports = [int(one["HostPort"]) for published in bindings for one in published or ()]
+        return host.processes(ports, self._engine().socket)
+
+    def cgroup(self) -> Path | None:
+        return self._here().cgroup
+
+    def disk(self) -> DiskUsage:
+        """Count the container's storage: see ``docker_host.disk``."""
+        with translated("measure the container's size"):
+            answer = ask(self._engine().api, "GET", f"/containers/{self._id}/json", params={"size": 1})
+        with suppress(Unavailable):
+            return docker_host.disk(answer.json(), self._here())
+        return docker_host.disk(answer.json(), None)
+
+    def stop(self, *, timeout: float) -> None:
+        """Have the engine send the image's stop signal, and wait; the engine is told never to kill."""
+        try:
+            with translated("stop the container"):
+                ask(
+                    self._engine().api,
+                    "POST",
+                    f"/containers/{self._id}/stop",
+                    params={"t": -1},
+                    timeout=(10, timeout),
+                )
+        except DeadlineExceeded as error:
+            raise DeadlineExceeded(
+                f"the guest did not end within {timeout:g} s of its stop signal",
+                hint="handle the signal in its command: process 1 ignores signals that it has no handler for",
+            ) from error
+
+    def destroy(self) -> None:
+        """Remove every container with this tag, and its anonymous volumes."""
+        if self._host is not None:
+            self._host.close()
+            self._host = None
+        try:
+            with translated("remove the container", failure=CleanupError):
+                _remove(self._engine().api, self.tag, time.monotonic() + GONE_WITHIN)
+        except CleanupError:
+            raise
+        except (EngineError, DeadlineExceeded) as error:
+            raise CleanupError(
+                f"whether the container {self.tag.name} is gone is not known: {error.what}", hint=error.hint
+            ) from error
+
+    @property
+    def _network(self) -> str:
+        return str(self._body["HostConfig"]["NetworkMode"]) if self._body is not None else ""
+
+    def _look(self) -> Mapping[str, Any]:
+        """Inspect the container, once when it runs; then hold its first process where this host shows it."""
+        if self._inspected is not None:
+            return self._inspected
+        with translated("inspect the container"):
+            inspected: Mapping[str, Any] = self._engine().api.inspect_container(self._id)
+        if inspected["State"]["Running"]:
+            self._inspected = inspected
+            try:
+                self._host = HostSide(self._id, int(inspected["State"]["Pid"]))
+            except Unavailable as error:
+                self._elsewhere = error
+        return inspected
+
+    def _here(self) -> HostSide:
+        state = self._look()["State"]
+        if self._host is not None:
+            return self._host
+        raise self._elsewhere or Unavailable(f"the container has ended ({_how_it_ended(state)})")
+
+    def _kill(self, pid: int) -> None:
+        with suppress(Unavailable, psutil.Error):
+            self._here()
+            first = psutil.Process(pid)
+            for one in (*first.children(recursive=True), first):
+                with suppress(psutil.Error):
+                    one.send_signal(signal.SIGKILL)
+
+
+class _Watch:
+    """Knows whether a container on another host runs: a thread waits for its end, so that asking is free."""
+
+    def __init__(self, api: docker.APIClient, container: str) -> None:
+        self.running = True
+        self._api = api
+        self._container = container
+        threading.Thread(target=self._wait, name=f"watch {container[:12]}", daemon=True).start()
+
+    def _wait(self) -> None:
+        with suppress(DockerException, requests.RequestException):
+            ask(self._api, "POST", f"/containers/{self._container}/wait", timeout=(10, None))
+        self.running = False
+
+
+def _how_it_ended(state: Mapping[str, Any]) -> str:
+    if state.get("OOMKilled"):
+        return "killed by the kernel: out of memory"
+    return f"exit code {state['ExitCode']}" + (f", {state['Error']}" if state.get("Error") else "")
+
+
+def _remove(api: docker.APIClient, tag: Tag, deadline: float) -> None:
+    """Remove until nothing with the tag's labels is there; foreign containers are never named.
+
+    Raises: CleanupError, with the last refusal, at the deadline.
+    """
+    labels = [f"{key}={value}" for key, value in tag.labels().items()]
+    refusal: APIError | None = None
+    while found := api.containers(all=True, filters={"label": labels}):
+        if time.monotonic() > deadline:
+            raise CleanupError(
+                f"Docker does not remove the container {tag.name}: {refusal or found[0]['State']}",
+                hint=f"docker rm -f {tag.name}",
+            ) from refusal
+        for container in found:
+            try:
+                api.remove_container(container["Id"], v=True, force=True)
+            except NotFound:
+                continue
+            except APIError as error:
+                # Being removed by another, or busy for a moment: look again.
+                refusal = error
+                time.sleep(0.1)

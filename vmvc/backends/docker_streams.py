@@ -1,0 +1,93 @@
+"""Docker's multiplexed streams -> a console and the output of commands, on any transport of the client."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from typing import Any, Final
+
+import requests
+from docker.types import CancellableStream
+
+from vmvc.backends.streams import Pump
+from vmvc.errors import StepFailed
+
+STDOUT: Final = 1
+STDERR: Final = 2
+_HEADER: Final = struct.Struct(">BxxxL")
+
+
+class Frames:
+    """Takes a stream apart: each frame is a byte for the channel, three unused, four for the length."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Yield channel and payload of every frame that is complete."""
+        self._rest += data
+        while len(self._rest) >= _HEADER.size:
+            channel, length = _HEADER.unpack_from(self._rest)
+            end = _HEADER.size + length
+            if len(self._rest) < end:
+                return
+            payload, self._rest = self._rest[_HEADER.size : end], self._rest[end:]
+            yield channel, payload
+
+
+def pump(response: requests.Response, name: str) -> Pump:
+    """Read a streamed answer in a thread of its own."""
+
+    def source() -> bytes:
+        try:
+            return bytes(response.raw.read1(65536))
+        except Exception as error:
+            raise StepFailed(
+                f"Docker broke off the {name}: {error}", hint="see the log of the Docker Engine"
+            ) from error
+
+    def unblock() -> None:
+        # The connection may have ended by itself; the response is released in any case.
+        with contextlib.suppress(OSError, AttributeError, ValueError):
+            CancellableStream(iter(()), response).close()
+
+    return Pump(source, unblock, name=name)
+
+
+def feed(response: requests.Response, data: bytes) -> None:
+    """Write to the other end of a hijacked connection, then close that direction, in a thread of its own."""
+    # The client has no public way to its socket; this is the way that it takes itself.
+    connection: Any = response.raw._fp
+    wire: socket.socket = connection.fp.raw._sock
+
+    def write() -> None:
+        # A command that ends without reading all of its input is no fault.
+        with contextlib.suppress(OSError):
+            wire.sendall(data)
+            wire.shutdown(socket.SHUT_WR)
+
+    threading.Thread(target=write, name="standard input", daemon=True).start()
+
+
+class Console:
+    """What a container prints, both channels as they arrive. A ``vmvc.contract.ByteStream``."""
+
+    def __init__(self, response: requests.Response, name: str) -> None:
+        self._frames = Frames()
+        self._pump = pump(response, name)
+
+    def read(self, timeout: float) -> bytes | None:
+        """Return what arrived; the engine hands on whole lines, or what there is when the guest ends.
+
+        Raises: StepFailed where the engine broke the stream off.
+        """
+        data = self._pump.read(timeout)
+        if not data:
+            return data
+        return b"".join(payload for _, payload in self._frames.feed(data)) or None
+
+    def close(self) -> None:
+        self._pump.close()

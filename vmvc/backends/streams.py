@@ -1,0 +1,68 @@
+"""A source that blocks -> a stream that can be read with a timeout and closed from another thread."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+MOST_KEPT: Final = 16 * 2**20
+"""Bytes that wait for a reader; beyond it the oldest are dropped, so that a guest is never held up."""
+
+
+class Pump:
+    """A thread that reads ``source`` as soon as there is something, until it returns ``b""``.
+
+    ``unblock`` ends a read that is under way. A ``vmvc.contract.ByteStream``.
+    """
+
+    def __init__(self, source: Callable[[], bytes], unblock: Callable[[], None], *, name: str) -> None:
+        self._source = source
+        self._unblock = unblock
+        self._chunks: deque[bytes] = deque()
+        self._waiting = 0
+        self._ended = False
+        self._closed = False
+        self._error: BaseException | None = None
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def read(self, timeout: float) -> bytes | None:
+        """Return what arrived, ``b""`` at the end, ``None`` where nothing came within ``timeout`` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._chunks or self._ended, timeout)
+            if self._chunks:
+                arrived = b"".join(self._chunks)
+                self._chunks.clear()
+                self._waiting = 0
+                return arrived
+            if self._error is not None and not self._closed:
+                raise self._error
+            return b"" if self._ended else None
+
+    def close(self) -> None:
+        """End the thread; may be called twice, and while another thread reads."""
+        with self._changed:
+            if self._closed:
+                return
+            self._closed = True
+        self._unblock()
+        self._thread.join(5.0)
+
+    def _run(self) -> None:
+        try:
+            while chunk := self._source():
+                with self._changed:
+                    self._chunks.append(chunk)
+                    self._waiting += len(chunk)
+                    while self._waiting > MOST_KEPT:
+                        self._waiting -= len(self._chunks.popleft())
+                    self._changed.notify_all()
+        except BaseException as error:  # noqa: BLE001 - raised again by read()
+            self._error = error
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
