@@ -75,7 +75,7 @@ venv:
 	if ! $(PYTHON) -c 'import ensurepip' 2>/dev/null; then
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	    echo 'venv: installing python3-venv with apt'
-	    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends python3-venv; } >/dev/null
+	    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get -qq -y install --no-install-recommends python3-venv; } >/dev/null
 	  else
 	    echo 'venv: this Python cannot make environments; cure: sudo apt-get install python3-venv' >&2; exit 3
 	  fi
