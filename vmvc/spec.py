@@ -123,20 +123,25 @@ class DiskImage(Model):
     )
 
 
-def _image_kind(value: object) -> str:
-    keys = (
-        value.keys()
-        if isinstance(value, dict)
-        else type(value).model_fields
-        if isinstance(value, Model)
-        else ()
+def _exactly_one_key(*wanted: str) -> Discriminator:
+    """Tell the members of a union by the one key that each of them must have."""
+
+    def choose(value: object) -> str | None:
+        if isinstance(value, Model):
+            value = type(value).model_fields
+        given = [key for key in wanted if isinstance(value, dict) and key in value]
+        return given[0] if len(given) == 1 else None
+
+    return Discriminator(
+        choose,
+        custom_error_type="exactly_one",
+        custom_error_message=f"expected exactly one of {', '.join(wanted)}",
     )
-    return next((key for key in ("oci", "disk") if key in keys), "base")
 
 
 Image = Annotated[
     Annotated[RecipeImage, Tag("base")] | Annotated[OciImage, Tag("oci")] | Annotated[DiskImage, Tag("disk")],
-    Discriminator(_image_kind),
+    _exactly_one_key("base", "oci", "disk"),
 ]
 """ONE root filesystem, rendered for every backend."""
 
@@ -230,26 +235,12 @@ class ReadyExec(Model):
     exec: Exec = Field(description="A command inside the guest exits with 0.")
 
 
-_READY = {"http": ReadyHttp, "tcp": ReadyTcp, "console": ReadyConsole, "exec": ReadyExec}
-
-
-def _ready_kind(value: object) -> str:
-    keys = (
-        value.keys()
-        if isinstance(value, dict)
-        else type(value).model_fields
-        if isinstance(value, Model)
-        else ()
-    )
-    return "ready-" + next((key for key in _READY if key in keys), "http")
-
-
 Ready = Annotated[
-    Annotated[ReadyHttp, Tag("ready-http")]
-    | Annotated[ReadyTcp, Tag("ready-tcp")]
-    | Annotated[ReadyConsole, Tag("ready-console")]
-    | Annotated[ReadyExec, Tag("ready-exec")],
-    Discriminator(_ready_kind),
+    Annotated[ReadyHttp, Tag("http")]
+    | Annotated[ReadyTcp, Tag("tcp")]
+    | Annotated[ReadyConsole, Tag("console")]
+    | Annotated[ReadyExec, Tag("exec")],
+    _exactly_one_key("http", "tcp", "console", "exec"),
 ]
 """When an instance counts as ready: exactly one probe."""
 
@@ -306,13 +297,12 @@ class BackendSpec(Model):
 
 def _from_names(value: object) -> object:
     """Turn a list of names into a mapping of names to nothing."""
-    if not isinstance(value, list):
+    if isinstance(value, Mapping):
         return value
-    for index, name in enumerate(value):
-        if not isinstance(name, str):
-            raise PydanticCustomError("names", "expected a list of names, or a mapping of names to settings")
-        if name in value[:index]:
-            raise PydanticCustomError("names", "'{name}' is listed twice", {"name": name})
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise PydanticCustomError("names", "expected a list of names, or a mapping of names to settings")
+    if len(set(value)) < len(value):
+        raise PydanticCustomError("names", "expected a list in which each name stands once")
     return {name: {} for name in value}
 
 
@@ -431,7 +421,7 @@ class Experiment(Model):
     ] = Field(description="Backends to compare: a list of names, or a mapping of names to settings.")
     factors: Annotated[
         Mapping[
-            Annotated[str, Field(pattern=r"^(guest|backends)(\.[a-z0-9_-]+)+$")],
+            Annotated[str, Field(pattern=r"^(guest|backends)(\.[A-Za-z0-9_-]+)+$")],
             Annotated[tuple[Level, ...], Field(min_length=1, max_length=10_000)],
         ],
         Field(max_length=20),
