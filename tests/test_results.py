@@ -1,0 +1,202 @@
+"""Derived files: every planned condition and quantity, absence never as 0, the same bytes each time."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from vmvc import results
+from vmvc.errors import ResultsError, StorageError
+from vmvc.journal import Journal
+from vmvc.records import JOURNAL_LINE, RunRecord, Summary, SummaryRow, TrialRecord
+
+READY = {"metric": "startup", "quantity": "ready", "unit": "s", "better": "lower", "says": "Ready."}
+CONSOLE = {"metric": "startup", "quantity": "console", "unit": "s", "better": "lower", "says": "Console."}
+RSS = {"metric": "memory", "quantity": "rss", "unit": "B", "better": "lower", "says": "Memory."}
+
+
+def head(**changes: Any) -> RunRecord:
+    fields: dict[str, Any] = {
+        "version": 1,
+        "run": "r1",
+        "experiment_sha256": "0" * 64,
+        "name": "first",
+        "seed": 1,
+        "count": 8,
+        "trials": 18,
+        "axes": {"fake": {"guest.memory": (True, "1GiB")}, "other": {}},
+        "only": (),
+        "quantities": (READY, CONSOLE, RSS),
+    }
+    return RunRecord.model_validate(fields | changes)
+
+
+def trial(number: int, condition: str = "other", **changes: Any) -> TrialRecord:
+    fields: dict[str, Any] = {
+        "trial": number,
+        "block": number,
+        "position": 1,
+        "warmup": False,
+        "backend": condition.split()[0],
+        "condition": condition,
+        "factors": {},
+        "metrics": ("startup", "memory"),
+        "instance": f"vmvc-r1-{number}",
+        "wall": "2026-11-23T00:00:00.000+00:00",
+        "outcome": "measured",
+        "events": {},
+        "readings": (reading(float(number)),),
+    }
+    return TrialRecord.model_validate(fields | changes)
+
+
+def reading(value: float, resolution: float | None = 0.25) -> dict[str, object]:
+    return {"metric": "startup", "quantity": "ready", "unit": "s", "value": value, "resolution": resolution}
+
+
+FAILED = {
+    "outcome": "failed",
+    "failure": {"phase": "ready", "error": "DeadlineExceeded", "reason": "too late"},
+    "readings": (),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[..., Path]:
+    def write(*trials: TrialRecord, **changes: Any) -> Path:
+        with Journal(tmp_path / "journal.jsonl") as book:
+            book.append(head(**changes))
+            for one in trials:
+                book.append(one)
+        return tmp_path
+
+    return write
+
+
+def row(summary: Summary, condition: str, quantity: str) -> SummaryRow:
+    (one,) = [one for one in summary.rows if (one.condition, one.quantity) == (condition, quantity)]
+    return one
+
+
+def test_every_planned_condition_and_quantity_has_a_row(folder: Callable[..., Path]) -> None:
+    summary = results.rebuild(folder(trial(1)))
+    assert [(one.condition, one.quantity) for one in summary.rows] == [
+        (condition, quantity)
+        for condition in ("fake guest.memory=true", "fake guest.memory=1GiB", "other")
+        for quantity in ("ready", "console", "rss")
+    ]
+    assert row(summary, "fake guest.memory=1GiB", "ready").reason == "8 of 8: not measured yet"
+
+
+def test_statistics_leave_warm_ups_and_failures_out(folder: Callable[..., Path]) -> None:
+    trials = [trial(number) for number in range(1, 8)]
+    summary = results.rebuild(
+        folder(trial(8, warmup=True, readings=(reading(1000.0),)), *trials, trial(9, **FAILED))
+    )
+    ready = row(summary, "other", "ready")
+    assert (ready.n, ready.failed, ready.planned) == (7, 1, 8)
+    assert (ready.min, ready.q1, ready.median, ready.q3, ready.max) == (1, 2.5, 4, 5.5, 7)
+    assert ready.reason == "1 of 8: ready: too late"
+    assert (summary.measured, summary.failed) == (8, 1)
+
+
+def test_the_interval_is_by_order_statistics_and_no_narrower_than_the_resolution(
+    folder: Callable[..., Path],
+) -> None:
+    same = results.rebuild(folder(*(trial(number, readings=(reading(4.0),)) for number in range(1, 7))))
+    ready = row(same, "other", "ready")
+    assert (ready.low, ready.high, ready.resolution) == (3.75, 4.0, 0.25)
+
+
+def test_few_values_have_no_interval(folder: Callable[..., Path]) -> None:
+    ready = row(results.rebuild(folder(*(trial(number) for number in range(1, 6)))), "other", "ready")
+    assert ready.median == 3
+    assert ready.low is None
+    assert ready.high is None
+
+
+def test_a_missing_value_is_an_empty_cell_with_a_reason_and_never_0(folder: Callable[..., Path]) -> None:
+    absent = ({"metric": "startup", "quantity": "console", "reason": "it printed nothing"},)
+    where = folder(trial(1, absent=absent), trial(2, **FAILED))
+    summary = results.rebuild(where)
+    console = row(summary, "other", "console")
+    assert (console.n, console.median) == (0, None)
+    assert console.reason == "1 of 8: ready: too late; 1 of 8: it printed nothing"
+    with (where / "measurements.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(one["trial"], one["quantity"], one["value"], one["unit"]) for one in rows] == [
+        ("1", "ready", "1", "s"),
+        ("1", "console", "", "s"),
+    ]
+
+
+def test_columns_are_those_that_the_readme_lists(folder: Callable[..., Path]) -> None:
+    where = folder(trial(1, "fake guest.memory=1GiB", factors={"guest.memory": "1GiB"}))
+    results.rebuild(where)
+    first, second = (where / "measurements.csv").read_text().splitlines()
+    assert first == (
+        "run,trial,block,position,warmup,backend,condition,metric,quantity,value,unit,guest.memory"
+    )
+    assert second == "r1,1,1,1,false,fake,fake guest.memory=1GiB,startup,ready,1,s,1GiB"
+
+
+def test_values_survive_the_csv_exactly(folder: Callable[..., Path]) -> None:
+    values = [0.1 + 0.2, 1e-9, 123456789012345.0, 2.0**60, -3.5]
+    where = folder(*(trial(number, readings=(reading(value),)) for number, value in enumerate(values, 1)))
+    results.rebuild(where)
+    with (where / "measurements.csv").open() as file:
+        assert [float(one["value"]) for one in csv.DictReader(file)] == values
+
+
+def test_rebuilt_files_are_the_same_bytes(folder: Callable[..., Path]) -> None:
+    where = folder(*(trial(number) for number in range(1, 8)), trial(9, **FAILED))
+    results.rebuild(where)
+    derived = ("measurements.csv", "summary.json", "summary.csv")
+    before = {name: (where / name).read_bytes() for name in derived}
+    for name in derived:
+        (where / name).unlink()
+    results.rebuild(where)
+    assert {name: (where / name).read_bytes() for name in derived} == before
+
+
+def test_a_trial_recorded_twice_is_refused(folder: Callable[..., Path]) -> None:
+    with pytest.raises(ResultsError, match="trial 1 is recorded twice"):
+        results.rebuild(folder(trial(1), trial(1)))
+
+
+def test_a_disk_that_is_full_leaves_the_old_files(
+    folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = folder(trial(1))
+    results.rebuild(where)
+    before = (where / "measurements.csv").read_bytes()
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(StorageError, match="the journal is whole"):
+        results.rebuild(where)
+    assert (where / "measurements.csv").read_bytes() == before
+    assert [path.name for path in where.iterdir() if path.name.startswith(".")] == []
+
+
+def test_files_fit_their_schemas(folder: Callable[..., Path]) -> None:
+    where = folder(*(trial(number) for number in range(1, 8)), trial(9, **FAILED))
+    results.rebuild(where)
+    journal_schema = JOURNAL_LINE.json_schema(mode="serialization")
+    for line in _lines(where / "journal.jsonl"):
+        jsonschema.validate(line, journal_schema)
+    summary = json.loads((where / "summary.json").read_text())
+    jsonschema.validate(summary, Summary.model_json_schema(mode="serialization"))
+
+
+def _lines(path: Path) -> Iterator[object]:
+    for line in path.read_text().splitlines():
+        yield json.loads(line)
