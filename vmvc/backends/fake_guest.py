@@ -206,29 +206,34 @@ class RunningGuest:
 
 # --- commands inside --------------------------------------------------------------------------------------
 
-_Command = Callable[[Sequence[str], Mapping[str, str], bytes], tuple[int, bytes]]
+_Command = Callable[[Sequence[str], Mapping[str, str], bytes], Completed]
 
 
-def _printf(arguments: Sequence[str], env: Mapping[str, str], stdin: bytes) -> tuple[int, bytes]:
+def _printed(text: str, returncode: int = 0) -> Completed:
+    return Completed(returncode, text.encode(), b"")
+
+
+def _printf(arguments: Sequence[str], env: Mapping[str, str], stdin: bytes) -> Completed:
     form = arguments[0].replace(r"\0", "\0").replace(r"\n", "\n")
-    return 0, "".join(form.replace("%s", argument) for argument in arguments[1:]).encode()
+    return _printed("".join(form.replace("%s", argument) for argument in arguments[1:]))
 
 
-def _printenv(arguments: Sequence[str], env: Mapping[str, str], stdin: bytes) -> tuple[int, bytes]:
-    if not arguments:
-        return 0, "".join(f"{name}={value}\n" for name, value in env.items()).encode()
+def _printenv(arguments: Sequence[str], env: Mapping[str, str], stdin: bytes) -> Completed:
     known = [env[name] for name in arguments if name in env]
-    return int(len(known) < len(arguments)), "".join(f"{value}\n" for value in known).encode()
+    return _printed("".join(f"{value}\n" for value in known), int(len(known) < len(arguments)))
 
 
 _COMMANDS: Final[Mapping[str, _Command]] = {
-    "cat": lambda arguments, env, stdin: (0, stdin),
-    "echo": lambda arguments, env, stdin: (0, " ".join(arguments).encode() + b"\n"),
-    "exit": lambda arguments, env, stdin: (int(arguments[0]), b""),
-    "false": lambda arguments, env, stdin: (1, b""),
+    "cat": lambda arguments, env, stdin: Completed(0, stdin, b""),
+    "complain": lambda arguments, env, stdin: Completed(
+        0, arguments[0].encode() + b"\n", arguments[1].encode() + b"\n"
+    ),
+    "echo": lambda arguments, env, stdin: _printed(" ".join(arguments) + "\n"),
+    "exit": lambda arguments, env, stdin: _printed("", int(arguments[0])),
+    "false": lambda arguments, env, stdin: _printed("", 1),
     "printenv": _printenv,
     "printf": _printf,
-    "true": lambda arguments, env, stdin: (0, b""),
+    "true": lambda arguments, env, stdin: _printed(""),
 }
 
 
@@ -246,5 +251,4 @@ def execute(argv: Sequence[str], env: Mapping[str, str], stdin: bytes, timeout: 
         return Completed(0, b"", b"")
     if name not in _COMMANDS:
         return Completed(127, b"", f"{name}: not found\n".encode())
-    returncode, stdout = _COMMANDS[name](arguments, env, stdin)
-    return Completed(returncode, stdout, b"")
+    return _COMMANDS[name](arguments, env, stdin)

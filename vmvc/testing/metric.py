@@ -1,0 +1,162 @@
+"""A metric -> a test for every promise that ``vmvc.contract`` makes in its name."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import secrets
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import NoReturn
+
+from vmvc import owner
+from vmvc.backends.fake import FakeBackend, FakeOptions
+from vmvc.contract import (
+    EVENTS,
+    Absent,
+    Completed,
+    DiskUsage,
+    Event,
+    Guest,
+    Instance,
+    Metric,
+    MonotonicClock,
+    Observes,
+    Reading,
+    Scene,
+    Tag,
+)
+from vmvc.errors import TrialError, Unavailable
+from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
+from vmvc.testing.plugin import NAME, check_options, check_pickle, check_sentence
+
+QUANTITY = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+UNITS = ("s", "B", "1")
+
+
+class MetricContract:
+    """Inherit, and fill in ``metric``; override ``scene`` where the default shows your metric nothing."""
+
+    def metric(self) -> Metric:
+        """Return a new object, not used yet."""
+        raise NotImplementedError
+
+    @contextmanager
+    def scene(self, metric: Metric) -> Iterator[Scene]:
+        """Give the scene that the metric would see at its moment, in a whole trial of the fake backend."""
+        clock = MonotonicClock()
+        with tempfile.TemporaryDirectory() as state:
+            backend = FakeBackend("fake", FakeOptions(state=state))
+            guest = Guest(
+                image=BUILT_IN_IMAGES["tiny"], cpus=1, memory=2**28, ready=ReadyHttp(http=Http(port=80))
+            )
+            before = metric.before()
+            instance = backend.instance(Tag(f"metric-{secrets.token_hex(4)}", 1, owner.current()), guest)
+            instance.create()
+            instance.start()
+            start = clock.now()
+            shown = EVENTS if metric.observes is Observes.EVENTS else EVENTS[:5]
+            events = {name: Event(start + 10**6 * place, 0.0) for place, name in enumerate(shown)}
+            try:
+                yield Scene(events=events, guest=guest, instance=instance, clock=clock, before=before)
+            finally:
+                instance.destroy()
+
+    def test_it_says_what_it_is(self) -> None:
+        metric = self.metric()
+        assert NAME.fullmatch(metric.name)
+        check_sentence(metric.says)
+        assert isinstance(metric.observes, Observes)
+        assert isinstance(metric.loads_guest, bool)
+        assert isinstance(metric.options, metric.options_model)
+        check_options(metric.options)
+        assert math.isfinite(metric.seconds())
+        assert metric.seconds() >= 0
+
+    def test_it_travels_to_another_process_before_use(self) -> None:
+        check_pickle(self.metric())
+
+    def test_every_quantity_is_declared_in_full(self) -> None:
+        quantities = self.metric().quantities
+        assert quantities
+        assert len({quantity.name for quantity in quantities}) == len(quantities)
+        for quantity in quantities:
+            assert QUANTITY.fullmatch(quantity.name), quantity
+            assert quantity.unit in UNITS, quantity
+            assert quantity.better in ("lower", "higher", "neutral"), quantity
+            check_sentence(quantity.says)
+            assert quantity.says.endswith("."), f"one sentence, with its full stop: {quantity.says}"
+
+    def test_every_quantity_comes_exactly_once(self) -> None:
+        metric = self.metric()
+        with self.scene(metric) as scene:
+            self._check(metric, list(metric.observe(scene)))
+
+    def test_asking_twice_gives_the_same_quantities(self) -> None:
+        metric = self.metric()
+        with self.scene(metric) as scene:
+            self._check(metric, list(metric.observe(scene)))
+            self._check(metric, list(metric.observe(scene)))
+
+    def test_what_cannot_be_seen_is_absent_and_never_zero(self) -> None:
+        metric = self.metric()
+        with self.scene(metric) as scene:
+            blind = Scene(events={}, guest=scene.guest, instance=_Blind(scene), clock=scene.clock)
+            try:
+                values = list(metric.observe(blind))
+            except TrialError:
+                return
+        self._check(metric, values)
+        assert not [value for value in values if isinstance(value, Reading)], "a value out of nothing"
+
+    def _check(self, metric: Metric, values: list[Reading | Absent]) -> None:
+        counted = Counter(value.quantity for value in values)
+        assert counted == Counter(quantity.name for quantity in metric.quantities)
+        for value in values:
+            if isinstance(value, Absent):
+                check_sentence(value.reason)
+            else:
+                assert type(value.value) in (int, float), value
+                assert math.isfinite(value.value), value
+                assert value.resolution is None or (
+                    math.isfinite(value.resolution) and value.resolution >= 0
+                ), value
+            json.dumps(asdict(value), allow_nan=False)
+
+
+class _Blind(Instance):
+    """An instance of which nothing can be seen."""
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene.instance.tag, scene.guest)
+
+    def create(self) -> None: ...
+    def start(self) -> None: ...
+    def stop(self, *, timeout: float) -> None: ...
+    def destroy(self) -> None: ...
+
+    def endpoint(self, port: int) -> NoReturn:
+        raise Unavailable("nothing can be reached here")
+
+    def console(self) -> NoReturn:
+        raise Unavailable("nothing can be read here")
+
+    def run(self, argv: object, *, timeout: float, stdin: bytes = b"") -> Completed:
+        raise Unavailable("nothing can be run here")
+
+    def alive(self) -> bool:
+        return True
+
+    def processes(self) -> NoReturn:
+        raise Unavailable("nothing can be seen here")
+
+    def cgroup(self) -> Path | None:
+        return None
+
+    def disk(self) -> DiskUsage:
+        return DiskUsage(absent=dict.fromkeys(("virtual", "allocated", "shared", "unique"), "not seen here"))
