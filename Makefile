@@ -42,7 +42,8 @@ check: venv  ## lint, format, types, layers, dependencies: silent where all is w
 	[ -z "$$failed" ] || { echo "check: failed:$$failed" >&2; exit 1; }
 
 bench: engines venv  ## measure vmvc itself; never fails the build
-	@$(BIN)/pytest -q -s -p no:cacheprovider tests/bench $(ARGS)
+	@$(BIN)/pytest -q -s -p no:cacheprovider --timeout 1800 \
+	  -o python_files='bench_*.py' -o python_functions='bench_*' tests/bench $(ARGS)
 
 schemas: venv  ## write schemas/ anew from the models
 	@$(BIN)/vmvc schema --write schemas/
