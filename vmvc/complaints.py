@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from vmvc.errors import Fault
 from vmvc.notation import Node, Place, shorten
 from vmvc.wording import did_you_mean, expectation, hint, listed, sentence
 
-_Object = TypeVar("_Object", bound=BaseModel)
+_Object = TypeVar("_Object")
 Step = str | int
 Schema = Mapping[str, Any]
 
@@ -24,17 +24,18 @@ _EXAMINED: Final = 1000
 
 
 def judge(
-    model: type[_Object], node: Node, source: str, called: str = ""
+    model: type[_Object] | TypeAdapter[_Object], node: Node, source: str, called: str = ""
 ) -> tuple[_Object | None, list[Fault]]:
     """Validate the tree strictly; ``called`` is its path in the file, for the messages.
 
     Errors in values that the notation has refused already are not told again.
     """
+    adapter = model if isinstance(model, TypeAdapter) else TypeAdapter(model)
     try:
-        return model.model_validate_json(json.dumps(node.plain())), []
+        return adapter.validate_json(json.dumps(node.plain())), []
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
-    return None, list(_Complaints(model, node, source, called).of(errors))
+    return None, list(_Complaints(adapter, node, source, called).of(errors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,8 @@ class _Complaint:
 
 
 class _Complaints:
-    def __init__(self, model: type[BaseModel], root: Node, source: str, called: str) -> None:
-        self._model = model
+    def __init__(self, adapter: TypeAdapter[Any], root: Node, source: str, called: str) -> None:
+        self._adapter = adapter
         self._root = _Spot((called,) if called else (), root, root.place)
         self._source = source
         self._schema: Schema = {}
@@ -135,7 +136,7 @@ class _Complaints:
 
     def _at(self, path: Sequence[Step]) -> list[Schema]:
         """Return every schema that may describe the value there."""
-        self._schema = self._schema or self._model.model_json_schema()
+        self._schema = self._schema or self._adapter.json_schema()
         return schemas_at(self._schema, path[len(self._root.path) :])
 
 
@@ -263,5 +264,5 @@ def _below(one: Schema, step: Step) -> Iterator[Schema]:
     elif step in one.get("properties", ()):
         yield one["properties"][step]
     else:
-        rest = one.get("additionalProperties")
+        rest = {} if one.get("additionalProperties") is True else one.get("additionalProperties")
         yield from [*one.get("patternProperties", {}).values(), *([rest] if isinstance(rest, dict) else [])]

@@ -174,7 +174,8 @@ class _Reader:
     def _read_events(self) -> None:
         documents = 0
         for event in yaml.parse(self._text, Loader=_Loader):
-            place = (event.start_mark.line + 1, event.start_mark.column + 1)
+            mark: Any = event.start_mark
+            place = (mark.line + 1, mark.column + 1)
             if len(self._faults) >= MOST:
                 raise InputError(())
             match event:
@@ -294,7 +295,8 @@ class _Reader:
 
     def _syntax(self, error: Exception) -> Fault:
         problem = getattr(error, "problem", None) or "an escape that is no character"
-        mark, context = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
+        mark: Any = getattr(error, "problem_mark", None)
+        context: Any = getattr(error, "context_mark", None)
         if mark is None:
             return Fault(f"this is not YAML: {problem}", self._name)
         index = _index(self._text, mark)

@@ -1,0 +1,245 @@
+"""A tree of nodes -> the plug-ins that it names, and the faults that only they and cross references show.
+
+Every check looks at the tree, not at the validated experiment, so one fault elsewhere hides none here. What
+has a wrong shape is passed over: ``vmvc.complaints`` has told it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+
+from pydantic import Field, TypeAdapter
+
+from vmvc.complaints import judge
+from vmvc.contract import Backend, Metric, Options, Quantity
+from vmvc.errors import EngineError, Fault
+from vmvc.factors import factors_of, judge_settings
+from vmvc.notation import Node, Place
+from vmvc.registry import backend_class, backend_kinds, metric_class, metric_names
+from vmvc.spec import BUILT_IN_IMAGES, NAME, GuestSpec
+from vmvc.units import Duration, Percent, Size
+from vmvc.wording import did_you_mean, listed
+
+_Number = Annotated[float, Field(strict=True)]
+_BOUNDS: Final[Mapping[str, TypeAdapter[Any]]] = {
+    "s": TypeAdapter(_Number | Duration),
+    "B": TypeAdapter(_Number | Size),
+    "1": TypeAdapter(_Number | Percent),
+}
+"""Unit of a quantity -> what a limit on it can be."""
+
+
+@dataclass(slots=True)
+class PlugIns:
+    """What the file names; ``missing`` are plug-ins that exist and cannot be imported here."""
+
+    backends: dict[str, type[Backend]] = field(default_factory=dict)
+    metrics: dict[str, type[Metric]] = field(default_factory=dict)
+    options: dict[str, Options] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+    missing: list[EngineError] = field(default_factory=list)
+
+
+def crosscheck(root: Node, source: str) -> PlugIns:
+    """Find the plug-ins and every fault that they and cross references show."""
+    check = _Check(root, source)
+    check.backends()
+    check.metrics()
+    check.images()
+    check.factors()
+    check.claims()
+    return check.found
+
+
+def _entries(node: Node | None) -> Iterator[tuple[str, Place, Node | None]]:
+    """Yield name, place and settings of ``backends`` or ``metrics``, in either form."""
+    if node is not None and isinstance(node.value, list):
+        seen: set[str] = set()
+        for item in node.value:
+            if item.text is not None and item.text not in seen:
+                seen.add(item.text)
+                yield item.text, item.place, None
+    elif node is not None:
+        yield from node.items()
+
+
+class _Check:
+    def __init__(self, root: Node, source: str) -> None:
+        self.found = PlugIns()
+        self._root = root
+        self._source = source
+        self._backends = {name: (place, node) for name, place, node in _entries(root.get("backends"))}
+        self._images = (
+            *(name for name, _, _ in (root.get("images") or Node((1, 1), {})).items()),
+            *BUILT_IN_IMAGES,
+        )
+
+    def _report(self, place: Place, what: str, hint: str) -> None:
+        self.found.faults.append(Fault(what, self._source, *place, hint=hint))
+
+    # --- plug-ins
+
+    def backends(self) -> None:
+        kinds = backend_kinds()
+        for name, (place, settings) in self._backends.items():
+            given = settings.get("kind") if settings is not None else None
+            kind = name if given is None else given.text
+            if kind is None or not re.fullmatch(NAME, kind):
+                continue
+            if kind in kinds:
+                try:
+                    self.found.backends[name] = backend_class(kind)
+                except EngineError as error:
+                    self.found.missing.append(error)
+                continue
+            hint = did_you_mean(kind, kinds)
+            if given is None and not hint.startswith("did"):
+                hint = f"a name of your own needs its kind, as in {name}: {{kind: {kinds[0]}}}; {hint}"
+            self._report(place if given is None else given.place, f"backends: unknown kind {kind!r}", hint)
+
+    def metrics(self) -> None:
+        names = metric_names()
+        for name, place, settings in _entries(self._root.get("metrics")):
+            if not re.fullmatch(NAME, name):
+                continue
+            if name not in names:
+                self._report(place, f"metrics: unknown metric {name!r}", did_you_mean(name, names))
+                continue
+            try:
+                metric = metric_class(name)
+            except EngineError as error:
+                self.found.missing.append(error)
+                continue
+            self.found.metrics[name] = metric
+            node = settings if settings is not None else Node(place, {})
+            if isinstance(node.value, dict):
+                options, faults = judge(metric.options_model, node, self._source, f"metrics.{name}")
+                self.found.faults += faults
+                if options is not None:
+                    self.found.options[name] = options
+
+    # --- references
+
+    def images(self) -> None:
+        self._image(self._root.get("guest", "image"), "guest.image")
+        for name, (_, settings) in self._backends.items():
+            if settings is not None:
+                self._image(settings.get("guest", "image"), f"backends.{name}.guest.image")
+
+    def _image(self, node: Node | None, called: str) -> None:
+        if node is not None and node.text is not None and node.text not in self._images:
+            self._report(
+                node.place, f"{called}: unknown image {node.text!r}", did_you_mean(node.text, self._images)
+            )
+
+    def factors(self) -> None:
+        factors, faults = factors_of(self._root, list(self._backends), self._source)
+        self.found.faults += faults
+        sweeps = factors.get(None, [])
+        guest = self._root.get("guest")
+        if sweeps:
+            base = guest if guest is not None and isinstance(guest.value, dict) else Node((1, 1), {})
+            self.found.faults += judge_settings(GuestSpec, base, sweeps, self._source, "guest")
+        for factor in sweeps:
+            self._fixed(factor.path, factor.place, factor.keys[0])
+            if factor.keys == ("image",):
+                for level in factor.levels:
+                    self._image(level, factor.path)
+        for name, backend in self.found.backends.items():
+            place, settings = self._backends[name]
+            options = settings.get("options") if settings is not None else None
+            base = options if options is not None else Node(place, {})
+            if isinstance(base.value, dict):
+                self.found.faults += judge_settings(
+                    backend.options_model,
+                    base,
+                    factors.get(name, []),
+                    self._source,
+                    f"backends.{name}.options",
+                )
+
+    def _fixed(self, path: str, place: Place, key: str) -> None:
+        for name, (_, settings) in self._backends.items():
+            own = settings.get("guest") if settings is not None else None
+            if own is not None and own.get(key) is not None:
+                fixed = f"backends.{name}.guest.{key} in line {own.keys[key][0]}"
+                self._report(place, f"factors: {path!r} is fixed by {fixed}", "remove one of them")
+
+    # --- claims
+
+    def claims(self) -> None:
+        claims = self._root.get("claims")
+        seen: dict[str, Place] = {}
+        for index, claim in enumerate(
+            claims.value if claims is not None and isinstance(claims.value, list) else ()
+        ):
+            called = f"claims[{index}]"
+            identity = claim.get("id")
+            if identity is not None and identity.text is not None:
+                first = seen.setdefault(identity.text, identity.place)
+                if first is not identity.place:
+                    what = f"{called}.id: {identity.text!r} names two claims, first in line {first[0]}"
+                    self._report(identity.place, what, "give each claim a name of its own")
+            self._named(claim.get("backend"), f"{called}.backend")
+            quantity = self._quantity(claim.get("metric"), f"{called}.metric")
+            for form in ("median", "ratio", "difference"):
+                self._form(claim.get(form), form, quantity, f"{called}.{form}")
+
+    def _named(self, node: Node | None, called: str) -> None:
+        if node is not None and node.text is not None and node.text not in self._backends:
+            hint = did_you_mean(node.text, self._backends)
+            self._report(node.place, f"{called}: no backend {node.text!r} in this experiment", hint)
+
+    def _quantity(self, node: Node | None, called: str) -> Quantity | None:
+        if node is None or node.text is None or "." not in node.text:
+            return None
+        name, _, wanted = node.text.partition(".")
+        metrics = [known for known, _, _ in _entries(self._root.get("metrics"))]
+        if name not in metrics:
+            known = did_you_mean(name, metrics)
+            hint = known if known.startswith("did") else f"add {name} to metrics"
+            self._report(node.place, f"{called}: {name!r} is not among the metrics of this experiment", hint)
+            return None
+        if name not in self.found.metrics:
+            return None
+        quantities = {quantity.name: quantity for quantity in self.found.metrics[name].quantities}
+        if wanted not in quantities:
+            hint = did_you_mean(wanted, quantities)
+            self._report(node.place, f"{called}: the metric {name} has no quantity {wanted!r}", hint)
+        return quantities.get(wanted)
+
+    def _form(self, bound: Node | None, form: str, quantity: Quantity | None, called: str) -> None:
+        if bound is None:
+            return
+        of, to = bound.get("of"), bound.get("to")
+        self._named(of, f"{called}.of")
+        self._named(to, f"{called}.to")
+        if of is not None and to is not None and of.text is not None and of.text == to.text:
+            self._report(to.place, f"{called}: {of.text!r} is compared with itself", "name two backends")
+        unit = "1" if form == "ratio" else quantity.unit if quantity is not None else ""
+        for key in ("below", "above"):
+            self._limit(bound.get(key), unit, f"{called}.{key}")
+        between = bound.get("between")
+        if between is not None and isinstance(between.value, list):
+            limits = [
+                self._limit(item, unit, f"{called}.between[{i}]") for i, item in enumerate(between.value)
+            ]
+            known = [limit for limit in limits if limit is not None]
+            if len(known) == len(limits) == 2 and known[0] >= known[1]:
+                shown = listed([str(item) for item in between.value], "and")
+                self._report(
+                    between.place, f"{called}.between: {shown} are not in order", "put the smaller one first"
+                )
+
+    def _limit(self, node: Node | None, unit: str, called: str) -> float | None:
+        """Return the limit in the quantity's unit, ``None`` where it has none or the unit is unknown."""
+        if node is None or isinstance(node.value, bool | list | dict) or node.value is None:
+            return None
+        if unit not in _BOUNDS or (isinstance(node.value, str) and not node.value[:1].isdigit()):
+            return None
+        value, faults = judge(_BOUNDS[unit], node, self._source, called)
+        self.found.faults += faults
+        return None if value is None else float(value)
