@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -14,12 +16,21 @@ MOST_KEPT: Final = 16 * 2**20
 class Pump:
     """A thread that reads ``source`` as soon as there is something, until it returns ``b""``.
 
-    ``unblock`` ends a read that is under way. A ``vmvc.contract.ByteStream``.
+    ``unblock`` ends a read that is under way; ``release`` is called when nothing reads any more.
+    A ``vmvc.contract.ByteStream``.
     """
 
-    def __init__(self, source: Callable[[], bytes], unblock: Callable[[], None], *, name: str) -> None:
+    def __init__(
+        self,
+        source: Callable[[], bytes],
+        unblock: Callable[[], None],
+        release: Callable[[], None] = lambda: None,
+        *,
+        name: str,
+    ) -> None:
         self._source = source
         self._unblock = unblock
+        self._release = release
         self._chunks: deque[bytes] = deque()
         self._waiting = 0
         self._ended = False
@@ -50,6 +61,7 @@ class Pump:
             self._closed = True
         self._unblock()
         self._thread.join(5.0)
+        self._release()
 
     def _run(self) -> None:
         try:
@@ -66,3 +78,20 @@ class Pump:
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()
+
+
+def pipe(file: int, name: str) -> Pump:
+    """Read a file descriptor, and close it with the stream."""
+    wake = os.eventfd(0)
+    poll = select.poll()
+    poll.register(file, select.POLLIN)
+    poll.register(wake, select.POLLIN)
+
+    def source() -> bytes:
+        return b"" if wake in dict(poll.poll()) else os.read(file, 65536)
+
+    def release() -> None:
+        os.close(file)
+        os.close(wake)
+
+    return Pump(source, lambda: os.eventfd_write(wake, 1), release, name=name)
