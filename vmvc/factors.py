@@ -1,8 +1,8 @@
 """Factor paths and their levels -> settings with a level in its place, or faults where it does not fit.
 
-``guest.KEY[.KEY]`` applies to every backend, ``backends.NAME.options.KEY[.KEY]`` to that one. A level replaces
-what the file gives at that path. A guest setting that one backend fixes for itself cannot be swept: that backend
-would silently have no levels, so it is a fault.
+``guest.KEY[.KEY]`` applies to every backend, ``backends.NAME.options.KEY[.KEY]`` to that one. A level
+replaces what the file gives at that path. A guest setting that one backend fixes for itself cannot be swept:
+that backend would silently have no levels, so it is a fault.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class _Settings:
 
     def _levels(self, factor: Factor, base: Node, known: Sequence[Fault]) -> Iterator[Fault]:
         settings = base.plain()
-        seen: dict[str, Node] = {}
+        seen: dict[Level, Node] = {}
         for level in factor.levels:
             if level.broken():
                 continue
@@ -182,11 +182,12 @@ class _Settings:
                     yield replace(fault, what=f"{fault.what} (with {together})")
 
 
-def _value(settings: Any, keys: Sequence[str]) -> str:
-    """Return the level as the model understood it, so that 1GiB and 1024MiB are the same."""
+def _value(settings: Any, keys: Sequence[str]) -> Level:
+    """Return the level as the model understood it, so that 1GiB and 1024MiB, or 1 and 1.0, are the same."""
     for key in keys:
         settings = settings[key] if isinstance(settings, Mapping) else getattr(settings, key, settings)
-    return repr(settings)
+    plain = isinstance(settings, int | float) and not isinstance(settings, bool)
+    return settings if plain else repr(settings)
 
 
 def _paths(schema: Schema, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -50,14 +50,22 @@ class Model(BaseModel):
 def _absolute(path: str) -> str:
     """Accept an absolute, normal POSIX path without ``..``."""
     pure = PurePosixPath(path)
-    if not pure.is_absolute() or ".." in pure.parts or "\0" in path or path != str(pure):
+    if not pure.name or path.startswith("//") or ".." in pure.parts or path != str(pure):
         raise PydanticCustomError(
             "path", "expected a plain absolute path without '..', such as /www/index.html"
         )
     return path
 
 
-GuestPath = Annotated[str, Field(pattern=r"^/[^\x00]*$", max_length=4096), AfterValidator(_absolute)]
+GuestPath = Annotated[
+    str,
+    Field(
+        pattern=r"^/[^\x00]*$",
+        max_length=4096,
+        json_schema_extra={"not": {"pattern": r"//|/$|/\.{1,2}(/|$)"}},
+    ),
+    AfterValidator(_absolute),
+]
 Argument = Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=131072)]
 Command = Annotated[tuple[Argument, ...], Field(min_length=1, max_length=1024)]
 EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -68,6 +76,13 @@ EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 class RecipeImage(Model):
     """A root filesystem that vmvc builds itself, from busybox or from a Debian suite."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"base": {"const": "tiny"}}},
+            "then": {"properties": {"packages": {"maxItems": 0}, "services": {"maxItems": 0}}},
+        }
+    )
 
     base: str = Field(
         pattern=r"^(tiny|debian:[a-z]{2,20})$",
@@ -377,7 +392,12 @@ _FORMS = ("median", "ratio", "difference")
 class Claim(Model):
     """A hypothesis that the numbers support, refute or leave open."""
 
-    model_config = ConfigDict(json_schema_extra=_schema_of_exactly_one(_FORMS))
+    model_config = ConfigDict(
+        json_schema_extra={
+            **_schema_of_exactly_one(_FORMS),
+            "dependentRequired": {"median": ["backend"], "backend": ["median"]},
+        }
+    )
 
     id: Name = Field(description="Short name of the claim, unique in the file.")
     says: str = Field(min_length=1, max_length=1000, description="The claim as a sentence for people.")

@@ -6,7 +6,7 @@ One table serves the parser, the JSON Schema patterns and the printing, so they 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, PlainSerializer, ValidationInfo, WithJsonSchema
@@ -33,6 +33,22 @@ _SIZE = re.compile(rf"{_NUMBER} ?({'|'.join(BYTES)})")
 _PERCENT = re.compile(rf"{_NUMBER} ?%")
 
 
+def _up_to(limit: float) -> str:
+    """Return a pattern (of ECMA 262) for the numbers that the parsers take up to a whole limit."""
+    digits = str(int(limit))
+    if len(digits) > 15:
+        return _NUMBER
+    below = [f"[0-9]{{1,{len(digits) - 1}}}"] if len(digits) > 1 else []
+    for index, digit in enumerate(digits):
+        if digit != "0":
+            below.append(f"{digits[:index]}[0-{int(digit) - 1}][0-9]{{{len(digits) - index - 1}}}")
+    return rf"(?=[0-9]{{1,15}}[^0-9])0*(?:(?:{'|'.join(below)})(?:\.[0-9]{{1,9}})?|{digits}(?:\.0{{1,9}})?)"
+
+
+def _units_up_to(units: Mapping[str, float], limit: float) -> str:
+    return "|".join(f"{_up_to(round(limit / factor, 6))} ?{unit}" for unit, factor in units.items())
+
+
 def parse_duration(text: object) -> float:
     """Return seconds for a text such as ``"1.5s"`` or ``"3m"``.
 
@@ -53,7 +69,7 @@ def parse_size(text: object) -> int:
     Raises: PydanticCustomError (a ``ValueError``) where it is not a whole number of bytes up to 1 PiB.
     """
     match = _SIZE.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
+    if match is None or (match[2] == "B" and "." in match[1]):
         raise PydanticCustomError("size", "expected a size with its unit, such as 256MiB or 1GB")
     size = round(float(match[1]) * BYTES[match[2]])
     if not 1 <= size <= LARGEST:
@@ -140,7 +156,11 @@ Duration = Annotated[
     BeforeValidator(_or_number(parse_duration), json_schema_input_type=str),
     PlainSerializer(format_duration, return_type=str, when_used="json"),
     WithJsonSchema(
-        {"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["500ms", "2s", "3m"]}
+        {
+            "type": "string",
+            "pattern": f"^(?:{_units_up_to(SECONDS, LONGEST)})$",
+            "examples": ["500ms", "2s", "3m"],
+        }
     ),
 ]
 """Seconds; written in YAML as text with a unit."""
@@ -149,7 +169,13 @@ Size = Annotated[
     int,
     BeforeValidator(_or_number(parse_size), json_schema_input_type=str),
     PlainSerializer(format_size, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["256MiB", "1GB"]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": rf"^(?=[0-9.]*[1-9])(?![0-9]*\.[0-9]* ?B)(?:{_units_up_to(BYTES, LARGEST)})$",
+            "examples": ["256MiB", "1GB"],
+        }
+    ),
 ]
 """Bytes; written in YAML as text with a unit."""
 
@@ -157,6 +183,6 @@ Percent = Annotated[
     float,
     BeforeValidator(_or_number(parse_percent), json_schema_input_type=str),
     PlainSerializer(format_percent, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": f"^{_PERCENT.pattern}$", "examples": ["5%"]}),
+    WithJsonSchema({"type": "string", "pattern": f"^{_up_to(100)} ?%$", "examples": ["5%"]}),
 ]
 """A fraction of one; written in YAML as a percentage."""
