@@ -70,7 +70,7 @@ class ConsoleTap:
     """A running reader of a console.
 
     ``first`` is the arrival of the first byte. ``dropped`` counts the bytes between ``head`` and ``tail``.
-    ``sink`` takes the first MiB.
+    ``sink`` takes the first MiB, as far as its disk does.
     """
 
     def __init__(self, stream: ByteStream, clock: Clock, sink: Path | None = None) -> None:
@@ -202,20 +202,23 @@ class ConsoleTap:
 
 
 class _Log:
-    """A file that takes the first MiB."""
+    """A file that takes the first MiB; a disk that refuses costs the log, never the measurement."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
+        self._file = path.open("wb", buffering=0)
         self._room = MOST_LOGGED
 
     def write(self, chunk: bytes) -> None:
         if self._room <= 0:
             return
-        self._file.write(chunk[: self._room])
-        self._room -= len(chunk)
-        if self._room <= 0:
-            self._file.write(b"\n[vmvc: the rest is not kept]\n")
-        self._file.flush()
+        try:
+            self._file.write(chunk[: self._room])
+            self._room -= len(chunk)
+            if self._room <= 0:
+                self._file.write(b"\n[vmvc: the rest is not kept]\n")
+        except OSError as error:
+            _log.warning("%s: %s; the rest of the console is not kept", self._file.name, error.strerror)
+            self._room = 0
 
     def close(self) -> None:
         self._file.close()
