@@ -252,8 +252,8 @@ def test_a_run_of_another_version_is_refused(tmp_path: Path, fake: Callable[...,
     vmvc("run", fake(), "--quiet", cwd=tmp_path)
     path = run_of(tmp_path) / "journal.jsonl"
     path.write_text(path.read_text().replace('"version":1', '"version":7', 1))
-    for arguments in (["show", path.parent], ["run", "--resume", path.parent]):
-        said = vmvc(*arguments, cwd=tmp_path)
+    for arguments in (["show"], ["run", "--resume"]):
+        said = vmvc(*arguments, path.parent, cwd=tmp_path)
         assert (said.code, "is of version 7" in said.err) == (2, True)
 
 

@@ -156,9 +156,12 @@ def test_a_missing_journal_says_what_to_give(path: Path) -> None:
 def test_every_append_is_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     real = os.fsync
-    monkeypatch.setattr(
-        os, "fsync", lambda handle: (synced.append(os.fstat(handle).st_size), real(handle))[1]
-    )
+
+    def noted(handle: int) -> None:
+        synced.append(os.fstat(handle).st_size)
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
     with Journal(path) as book:
         synced.clear()
         book.append(run_record())

@@ -60,7 +60,7 @@ def reading(value: float, resolution: float | None = 0.25) -> dict[str, object]:
     return {"metric": "startup", "quantity": "ready", "unit": "s", "value": value, "resolution": resolution}
 
 
-FAILED = {
+FAILED: dict[str, Any] = {
     "outcome": "failed",
     "failure": {"phase": "ready", "error": "DeadlineExceeded", "reason": "too late"},
     "readings": (),

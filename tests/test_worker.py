@@ -1,4 +1,4 @@
-"""The child process: what it raises arrives, what blocks or crashes ends with it, and it never outlives its parent."""
+"""The child process: what it raises arrives, what blocks ends with it, and it never outlives its parent."""
 
 from __future__ import annotations
 
@@ -106,11 +106,12 @@ def test_a_kill_is_named_by_its_signal(worker: Worker, tmp_path: Path) -> None:
 
 
 def test_an_interrupt_removes_the_instance_first(worker: Worker, tmp_path: Path) -> None:
-    sent = []
+    sent: list[bool] = []
 
     def once() -> None:
         if worker.step.name == "ready" and not sent:
-            sent.append(worker.interrupt())
+            sent.append(True)
+            worker.interrupt()
 
     used = backend(tmp_path, ready=30.0)
     with pytest.raises(Interrupted):

@@ -22,13 +22,13 @@ class Meter(Quiet):
     def __init__(self) -> None:
         super().__init__()
         self.memory: dict[int, int] = {}
-        self.begun = self.done = 0.0
+        self.from_ = self.until = 0.0
 
     def opened(self, folder: Path, plan: Plan, done: int) -> None:
-        self.begun = time.perf_counter()
+        self.from_ = time.perf_counter()
 
     def ended(self, record: TrialRecord) -> None:
-        self.done = time.perf_counter()
+        self.until = time.perf_counter()
         if record.trial in (100, 1000, 2500, 5000, 10_000):
             self.memory[record.trial] = psutil.Process().memory_info().rss
 
@@ -39,7 +39,7 @@ def bench_memory_stays_flat(tmp_path: Path) -> None:
     meter = Meter()
     start(loaded, plan_of(loaded), tmp_path, meter)
     rows = [[f"{trial:,}", show_bytes(rss)] for trial, rss in meter.memory.items()]
-    each = (meter.done - meter.begun) / 10_000
+    each = (meter.until - meter.from_) / 10_000
     print()
     write(["after trials", "resident memory of the parent (pytest included)"], rows)
     print(f"{show_seconds(each)} a trial; promise: flat, under 60 MB without the test runner")
@@ -54,7 +54,7 @@ def bench_a_campaign_costs_little_beyond_its_engine(tmp_path: Path) -> None:
     loaded = load.loads(text.encode(), "paced.yaml", tmp_path)
     meter = Meter()
     start(loaded, plan_of(loaded), tmp_path, meter)
-    wall, engine = meter.done - meter.begun, 20 * 1.0
+    wall, engine = meter.until - meter.from_, 20 * 1.0
     print()
     write(
         ["campaign", "wall time", "engine's own time", "ratio", "promise"],

@@ -8,7 +8,7 @@ import click
 
 from vmvc import load, registry
 from vmvc.contract import Backend, Severity
-from vmvc.errors import EngineError, InputError
+from vmvc.errors import EngineError, Fault, InputError
 from vmvc.run import CHECK_TIMEOUT
 from vmvc.worker import Worker
 
@@ -65,7 +65,7 @@ def _backends(files: tuple[Path, ...]) -> list[Backend]:
             click.echo(f"{kind}: {error.what}", err=True)
             continue
         backends.append(found(kind, found.options_model()))
-    faults = []
+    faults: list[Fault] = []
     for file in files:
         try:
             loaded = load.read(file)

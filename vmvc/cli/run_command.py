@@ -86,7 +86,8 @@ def _read_all(files: tuple[Path, ...]) -> list[Loaded]:
 
     Raises: InputError with the faults of all of them.
     """
-    loaded, faults = [], []
+    loaded: list[Loaded] = []
+    faults: list[Fault] = []
     for file in files:
         try:
             loaded.append(load.read(file))
