@@ -70,7 +70,7 @@ class DockerInstance(Instance):
     def start(self) -> None:
         api = self._engine().api
         with translated("start the container"):
-            api.start(self._id)
+            api.start(self._container)
 
     def endpoint(self, port: int) -> tuple[str, int]:
         """Return where ``port`` is published; the engine is asked once.
@@ -100,7 +100,7 @@ class DockerInstance(Instance):
             answer = ask(
                 self._engine().api,
                 "GET",
-                f"/containers/{self._id}/logs",
+                f"/containers/{self._container}/logs",
                 params=options,
                 stream=True,
                 timeout=(10, None),
@@ -116,7 +116,7 @@ class DockerInstance(Instance):
         api = self._engine().api
         deadline = time.monotonic() + timeout
         with translated(f"run '{argv[0]}' in the container"):
-            command = api.exec_create(self._id, list(argv), stdin=bool(stdin))["Id"]
+            command = api.exec_create(self._container, list(argv), stdin=bool(stdin))["Id"]
             answer = ask(
                 api,
                 "POST",
@@ -153,7 +153,7 @@ class DockerInstance(Instance):
 
     def alive(self) -> bool:
         """Say whether the container's first process runs; the engine is asked at the first call only."""
-        if not self._look()["State"]["Running"]:
+        if not self._id or not self._look()["State"]["Running"]:
             return False
         if self._host is not None:
             return self._host.alive()
@@ -174,7 +174,7 @@ class DockerInstance(Instance):
     def disk(self) -> DiskUsage:
         """Count the container's storage: see ``docker_host.disk``."""
         with translated("measure the container's size"):
-            answer = ask(self._engine().api, "GET", f"/containers/{self._id}/json", params={"size": 1})
+            answer = ask(self._engine().api, "GET", f"/containers/{self._container}/json", params={"size": 1})
         with suppress(Unavailable):
             return docker_host.disk(answer.json(), self._here())
         return docker_host.disk(answer.json(), None)
@@ -186,7 +186,7 @@ class DockerInstance(Instance):
                 ask(
                     self._engine().api,
                     "POST",
-                    f"/containers/{self._id}/stop",
+                    f"/containers/{self._container}/stop",
                     params={"t": -1},
                     timeout=(10, timeout),
                 )
@@ -198,9 +198,7 @@ class DockerInstance(Instance):
 
     def destroy(self) -> None:
         """Remove every container with this tag, and its anonymous volumes."""
-        if self._host is not None:
-            self._host.close()
-            self._host = None
+        self._forget()
         try:
             with translated("remove the container", failure=CleanupError):
                 _remove(self._engine().api, self.tag, time.monotonic() + GONE_WITHIN)
@@ -212,6 +210,12 @@ class DockerInstance(Instance):
             ) from error
 
     @property
+    def _container(self) -> str:
+        if not self._id:
+            raise StepFailed(f"there is no container {self.tag.name}", hint="create it first")
+        return self._id
+
+    @property
     def _network(self) -> str:
         return str(self._body["HostConfig"]["NetworkMode"]) if self._body is not None else ""
 
@@ -220,7 +224,7 @@ class DockerInstance(Instance):
         if self._inspected is not None:
             return self._inspected
         with translated("inspect the container"):
-            inspected: Mapping[str, Any] = self._engine().api.inspect_container(self._id)
+            inspected: Mapping[str, Any] = self._engine().api.inspect_container(self._container)
         if inspected["State"]["Running"]:
             self._inspected = inspected
             try:
@@ -228,6 +232,12 @@ class DockerInstance(Instance):
             except Unavailable as error:
                 self._elsewhere = error
         return inspected
+
+    def _forget(self) -> None:
+        """Let go of what was known of the container."""
+        if self._host is not None:
+            self._host.close()
+        self._id, self._host, self._inspected, self._watch = "", None, None, None
 
     def _here(self) -> HostSide:
         state = self._look()["State"]

@@ -38,7 +38,7 @@ class ProcessBackend(Backend):
 
     def __init__(self, name: str, options: Options) -> None:
         super().__init__(name, options)
-        self._launcher = Launcher()
+        self._running: Launcher | None = None
         self._recipes: dict[str, Recipe] = {}
 
     def check(self) -> Sequence[Finding]:
@@ -93,7 +93,7 @@ class ProcessBackend(Backend):
         return Preparation(facts, tuple(_differences(guest, recipe)))
 
     def instance(self, tag: Tag, guest: Guest) -> ProcessInstance:
-        return ProcessInstance(tag, guest, lambda: self._launcher, self._recipes.get(_key(guest)))
+        return ProcessInstance(tag, guest, self._launcher, self._recipes.get(_key(guest)))
 
     def leftovers(self) -> Sequence[ProcessInstance]:
         tags = {tag for tag, _ in process_tree.labelled()}
@@ -107,7 +107,14 @@ class ProcessBackend(Backend):
         return [self.instance(tag, _ANY_GUEST) for tag in sorted(tags, key=lambda tag: tag.name)]
 
     def close(self) -> None:
-        self._launcher.close()
+        if self._running is not None:
+            self._running.close()
+            self._running = None
+
+    def _launcher(self) -> Launcher:
+        if self._running is None:
+            self._running = Launcher()
+        return self._running
 
     def _overlay_works(self, recipe: Recipe) -> bool:
         """Try it where instances will be: some file systems cannot be the upper layer of an overlay."""
@@ -116,7 +123,7 @@ class ProcessBackend(Backend):
         try:
             with open(os.devnull, "r+b") as nothing:
                 file = nothing.fileno()
-                launched = self._launcher.launch(recipe.lay(folder), file, file, file)
+                launched = self._launcher().launch(recipe.lay(folder), file, file, file)
             launched.send(signal.SIGKILL)
             launched.ended(process_tree.KILLED_WITHIN)
             launched.close()

@@ -313,8 +313,8 @@ class BackendContract:
             backend.close()
 
     def test_two_side_by_side_do_not_mix(self) -> None:
-        guests = [replace(self.guest(), env={**self.guest().env, "WHO": who}) for who in ("one", "two")]
-        with self._instance(guest=guests[0]) as (_, one), self._instance(guest=guests[1]) as (_, two):
+        first, second = (_with_env(self.guest(), WHO=who) for who in ("one", "two"))
+        with self._instance(guest=first) as (_, one), self._instance(guest=second) as (_, two):
             self._bring_up(one)
             self._bring_up(two)
             ports = [instance.guest.ports for instance in (one, two)]
@@ -516,7 +516,7 @@ class BackendContract:
         if cls._shared is None or not cls._shared[1].alive():
             cls.teardown_class()
             backend = self.backend()
-            guest = replace(self.guest(), env={**self.guest().env, "VMVC_CONTRACT": HOSTILE[0]})
+            guest = _with_env(self.guest(), VMVC_CONTRACT=HOSTILE[0])
             backend.prepare(guest)
             instance = backend.instance(_new_tag(), guest)
             cls._shared = (backend, instance)
@@ -547,6 +547,10 @@ class BackendContract:
 
     def _leftovers(self, backend: Backend, instance: Instance) -> list[Tag]:
         return [found.tag for found in backend.leftovers() if found.tag.run == instance.tag.run]
+
+
+def _with_env(guest: Guest, **more: str) -> Guest:
+    return replace(guest, env={**guest.env, **more})
 
 
 def _new_tag() -> Tag:
