@@ -13,7 +13,8 @@ from pydantic_core import ErrorDetails
 
 from vmvc.errors import Fault
 from vmvc.notation import Node, Place, shorten
-from vmvc.wording import did_you_mean, expectation, hint, listed, sentence
+from vmvc.spec import NAMES
+from vmvc.wording import did_you_mean, expectations, hint, listed, sentence
 
 _Object = TypeVar("_Object")
 Step = str | int
@@ -91,7 +92,7 @@ class _Complaints:
                 old = told.setdefault((new.place, new.what), new)
                 if old is not new:
                     old.expected += [words for words in new.expected if words not in old.expected]
-                    old.hint = old.hint or new.hint
+                    old.hint = next((tip for tip in (old.hint, new.hint) if tip.startswith("did you")), "")
         meant = {(complaint.called, complaint.hint) for complaint in told.values()}
         for complaint in told.values():
             if not (
@@ -106,14 +107,19 @@ class _Complaints:
                 yield self._missing(self._locate(loc[:-1]), loc[-1])
             case "extra_forbidden":
                 yield self._unknown(self._locate(loc))
-            case "names":
-                yield from _names(self._locate(loc), error)
+            case "listed_twice":
+                return  # vmvc.crosscheck tells it, also beside other faults in the list
             case "exactly_one":
                 yield _exactly_one(
                     self._locate(loc), sentence(error).removeprefix("expected exactly one of ").split(", ")
                 )
-            case _ if loc and loc[-1] == "[key]":
-                yield _bad_key(self._locate(loc[:-1]), error)
+            case "string_type" if NAMES in loc:
+                spot = self._locate(loc)
+                tip = "to give settings, write all as a mapping: NAME: {...}"
+                if not spot.node.broken():
+                    yield _Complaint(spot.node.place, spot.called, "", ["a name"], str(spot.node), tip)
+            case _ if "[key]" in loc:
+                yield _bad_key(self._locate(loc[: loc.index("[key]")]), error)
             case _:
                 yield from _bad_value(self._locate(loc), error)
 
@@ -140,27 +146,6 @@ class _Complaints:
         return schemas_at(self._schema, path[len(self._root.path) :])
 
 
-def _names(spot: _Spot, error: ErrorDetails) -> Iterator[_Complaint]:
-    """Say what is wrong with a list that should hold names, item by item."""
-    if not isinstance(spot.node.value, list):
-        yield from _bad_value(spot, error)
-        return
-    seen: set[str] = set()
-    for item in spot.node.value:
-        if item.text is None:
-            if not item.broken():
-                tip = (
-                    "give settings to all, as a mapping: NAME: {...}" if isinstance(item.value, dict) else ""
-                )
-                yield _Complaint(item.place, spot.called, expected=["a name"], got=str(item), hint=tip)
-        elif item.text in seen:
-            yield _Complaint(
-                item.place, spot.called, f"{shorten(item.text)!r} is listed twice", hint="remove one"
-            )
-        else:
-            seen.add(item.text)
-
-
 def _exactly_one(spot: _Spot, wanted: Sequence[str]) -> _Complaint:
     expected = [f"exactly one of the keys {listed(wanted)}"]
     if not isinstance(spot.node.value, dict):
@@ -174,20 +159,15 @@ def _exactly_one(spot: _Spot, wanted: Sequence[str]) -> _Complaint:
 
 def _bad_key(spot: _Spot, error: ErrorDetails) -> _Complaint:
     name = str(spot.path[-1])
-    wanted = expectation(error)
-    return _Complaint(
-        spot.key,
-        spot.parent,
-        "" if wanted else sentence(error),
-        [f"a key that is {wanted}"] if wanted else [],
-        shorten(name),
-    )
+    wanted, tip = expectations(error), hint(error, Node(spot.key, name, name))
+    keys = f"keys of {spot.parent}"
+    return _Complaint(spot.key, keys, "" if wanted else sentence(error), wanted, shorten(name), tip)
 
 
 def _bad_value(spot: _Spot, error: ErrorDetails) -> Iterator[_Complaint]:
     if spot.node.broken():
         return
-    wanted, got, value = expectation(error), str(spot.node), spot.node.value
+    wanted, got, value = expectations(error), str(spot.node), spot.node.value
     if error["type"] in ("too_short", "too_long") and isinstance(value, dict | list):
         if error["type"] == "too_short" and len(value) >= error["ctx"]["min_length"]:
             return  # its entries are wrong, and each of them has been told
@@ -195,10 +175,7 @@ def _bad_value(spot: _Spot, error: ErrorDetails) -> Iterator[_Complaint]:
     elif error["type"] in ("string_too_short", "string_too_long") and spot.node.text is not None:
         got = f"{len(spot.node.text)}"
     place, path = spot.node.place, spot.called
-    if wanted is None:
-        yield _Complaint(place, path, sentence(error))
-    else:
-        yield _Complaint(place, path, expected=[wanted], got=got, hint=hint(error, spot.node))
+    yield _Complaint(place, path, "" if wanted else sentence(error), wanted, got, hint(error, spot.node))
 
 
 def _size(node: Node) -> str:

@@ -17,7 +17,7 @@ from vmvc.complaints import judge
 from vmvc.contract import Backend, Metric, Options, Quantity
 from vmvc.errors import EngineError, Fault
 from vmvc.factors import factors_of, judge_settings
-from vmvc.notation import Node, Place
+from vmvc.notation import Node, Place, shorten
 from vmvc.registry import backend_class, backend_kinds, metric_class, metric_names
 from vmvc.spec import BUILT_IN_IMAGES, NAME, GuestSpec
 from vmvc.units import Duration, Percent, Size
@@ -46,6 +46,7 @@ class PlugIns:
 def crosscheck(root: Node, source: str) -> PlugIns:
     """Find the plug-ins and every fault that they and cross references show."""
     check = _Check(root, source)
+    check.lists()
     check.backends()
     check.metrics()
     check.images()
@@ -81,6 +82,15 @@ class _Check:
         self.found.faults.append(Fault(what, self._source, *place, hint=hint))
 
     # --- plug-ins
+
+    def lists(self) -> None:
+        for key in ("backends", "metrics"):
+            node = self._root.get(key)
+            seen: set[str] = set()
+            for item in node.value if node is not None and isinstance(node.value, list) else ():
+                if item.text is not None and item.text in seen:
+                    self._report(item.place, f"{key}: {shorten(item.text)!r} stands here again", "remove one")
+                seen.add(item.text or "")
 
     def backends(self) -> None:
         kinds = backend_kinds()
@@ -130,7 +140,9 @@ class _Check:
                 self._image(settings.get("guest", "image"), f"backends.{name}.guest.image")
 
     def _image(self, node: Node | None, called: str) -> None:
-        if node is not None and node.text is not None and node.text not in self._images:
+        if node is None or node.text is None or not re.fullmatch(NAME, node.text):
+            return
+        if node.text not in self._images:
             self._report(
                 node.place, f"{called}: unknown image {node.text!r}", did_you_mean(node.text, self._images)
             )

@@ -8,7 +8,7 @@ that backend would silently have no levels, so it is a fault.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import islice, product
 from typing import Any, Final
@@ -25,7 +25,6 @@ _COMBINATIONS: Final = 10_000
 """Combinations of one backend's option levels that are tried at most."""
 _DEEPEST: Final = 4
 """Depth to which known paths are listed for a hint."""
-_ONE_VALUE: Final = ("string", "integer", "number", "boolean")
 
 
 def target(path: str) -> tuple[str | None, tuple[str, ...]]:
@@ -116,25 +115,52 @@ class _Settings:
                 yield unknown
             elif factor.levels:
                 usable.append(factor)
+        base = self._with(usable, [factor.levels[0] for factor in usable])
+        own = set(self._faults(self._base))
+        first = self._faults(base)
+        yield from (fault for fault in first if fault in own)
+        together = [fault for fault in first if fault not in own]
+        refused = [*self._blamed(together, usable)]
+        for factor in usable:
+            refused += islice(self._levels(factor, base, {*own, *together}), MOST)
+        yield from refused
+        if not own and not refused and len(usable) > 1:
+            yield from islice(self._combinations(usable), 1)
+
+    def _with(self, factors: Sequence[Factor], levels: Sequence[Node]) -> Node:
         base = self._base
-        for factor in usable:
-            base = _put_node(base, factor.keys, factor.levels[0], factor.place)
-        _, faults = judge(self._model, base, self._source, self._called)
-        yield from faults
-        for factor in usable:
-            yield from islice(self._levels(factor, base, faults), MOST)
-        if not faults and len(usable) > 1:
-            yield from islice(self._combinations(usable, base), 1)
+        for factor, level in zip(factors, levels, strict=True):
+            base = _put_node(base, factor.keys, level, factor.place)
+        return base
+
+    def _faults(self, settings: Node) -> list[Fault]:
+        return judge(self._model, settings, self._source, self._called)[1]
+
+    def _blamed(self, faults: Sequence[Fault], factors: Sequence[Factor]) -> Iterator[Fault]:
+        """Move what the first levels do elsewhere in the settings to the factor that does it."""
+        places = {place for factor in factors for place in (factor.place, factor.levels[0].place)}
+        for fault in faults:
+            if (fault.line, fault.column) in places:
+                yield fault
+                continue
+            alone = (
+                factor for factor in factors if fault in self._faults(self._with([factor], factor.levels[:1]))
+            )
+            yield _moved(fault, next(alone, factors[-1]).place)
 
     def _unknown(self, factor: Factor) -> Fault | None:
         schema = self._model.model_json_schema()
-        if schemas_at(schema, factor.keys):
+        found = schemas_at(schema, factor.keys)
+        if any(_one_value(one) for one in found):
             return None
-        known = [".".join((self._called, *keys)) for keys in _paths(schema, ())]
-        tip = did_you_mean(factor.path, known) or "remove it"
-        return Fault(f"factors: unknown path {factor.path!r}", self._source, *factor.place, hint=tip)
+        known = [".".join((self._called, *keys)) for keys in dict.fromkeys(_paths(schema, ()))]
+        if found:
+            what, hint = f"factors: {factor.path!r} is no single value", did_you_mean("", known)
+        else:
+            what, hint = f"factors: unknown path {factor.path!r}", did_you_mean(factor.path, known)
+        return Fault(what, self._source, *factor.place, hint=hint or "remove it")
 
-    def _levels(self, factor: Factor, base: Node, known: Sequence[Fault]) -> Iterator[Fault]:
+    def _levels(self, factor: Factor, base: Node, told: Set[Fault]) -> Iterator[Fault]:
         settings = base.plain()
         seen: dict[Level, Node] = {}
         for level in factor.levels:
@@ -143,43 +169,33 @@ class _Settings:
             try:
                 good = self._model.model_validate_json(json.dumps(put(settings, factor.keys, level.plain())))
             except ValidationError:
-                yield from self._refused(factor, level, base, known)
+                for fault in self._faults(_put_node(base, factor.keys, level, factor.place)):
+                    if fault not in told:
+                        yield _moved(fault, level.place)
                 continue
             first = seen.setdefault(_value(good, factor.keys), level)
             if first is not level:
                 again = f"stands here again, first as {first} in line {first.place[0]}"
-                yield Fault(
-                    f"{factor.path}: the level {level} {again}",
-                    self._source,
-                    *level.place,
-                    hint="remove one of them",
-                )
+                what = f"{factor.path}: the level {level} {again}"
+                yield Fault(what, self._source, *level.place, hint="remove one of them")
 
-    def _refused(self, factor: Factor, level: Node, base: Node, known: Sequence[Fault]) -> Iterator[Fault]:
-        tree = _put_node(base, factor.keys, level, factor.place)
-        for fault in judge(self._model, tree, self._source, self._called)[1]:
-            if fault not in known and (fault.line, fault.column) not in (level.place, factor.place):
-                line, column = level.place
-                fault = replace(fault, line=line, column=column)
-            yield fault
-
-    def _combinations(self, factors: Sequence[Factor], base: Node) -> Iterator[Fault]:
+    def _combinations(self, factors: Sequence[Factor]) -> Iterator[Fault]:
         """Try levels together: each may be good by itself, and a plug-in may refuse them together."""
-        settings = base.plain()
+        settings = self._base.plain()
         for levels in islice(product(*(factor.levels for factor in factors)), _COMBINATIONS):
             for factor, level in zip(factors, levels, strict=True):
                 settings = put(settings, factor.keys, level.plain())
             try:
                 self._model.model_validate_json(json.dumps(settings))
             except ValidationError:
-                tree = base
-                for factor, level in zip(factors, levels, strict=True):
-                    tree = _put_node(tree, factor.keys, level, factor.place)
-                together = ", ".join(
-                    f"{factor.path}={level}" for factor, level in zip(factors, levels, strict=True)
-                )
-                for fault in judge(self._model, tree, self._source, self._called)[1]:
-                    yield replace(fault, what=f"{fault.what} (with {together})")
+                pairs = zip(factors, levels, strict=True)
+                together = ", ".join(f"{factor.path}={level}" for factor, level in pairs)
+                for fault in self._faults(self._with(factors, levels)):
+                    yield _moved(replace(fault, what=f"{fault.what} (with {together})"), levels[-1].place)
+
+
+def _moved(fault: Fault, place: Place) -> Fault:
+    return replace(fault, line=place[0], column=place[1])
 
 
 def _value(settings: Any, keys: Sequence[str]) -> Level:
@@ -190,10 +206,16 @@ def _value(settings: Any, keys: Sequence[str]) -> Level:
     return settings if plain else repr(settings)
 
 
+def _one_value(one: Schema) -> bool:
+    """Say whether a part of a schema can be one value: text, a number, true or false."""
+    named = {"enum", "const"} & one.keys() or one.get("type") in ("string", "integer", "number", "boolean")
+    return bool(named) or not one.keys() & {"type", "$ref", "anyOf", "oneOf", "allOf", "properties"}
+
+
 def _paths(schema: Schema, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """Yield every path to a setting that a schema names and that can be one value."""
     for one in schemas_at(schema, path):
-        if path and (one.get("type") in _ONE_VALUE or "enum" in one or "const" in one):
+        if path and _one_value(one):
             yield path
         for key in one.get("properties", ()) if len(path) < _DEEPEST else ():
             yield from _paths(schema, (*path, key))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
@@ -19,7 +19,7 @@ from vmvc.contract import Backend, Metric
 from vmvc.errors import EngineError
 from vmvc.records import JOURNAL_LINE, Summary
 from vmvc.registry import BACKENDS, METRICS, backend_class, metric_class
-from vmvc.spec import NAME, Experiment
+from vmvc.spec import Experiment
 from vmvc.units import Duration, Percent, Size
 
 _Plugin = TypeVar("_Plugin", Backend, Metric)
@@ -93,21 +93,18 @@ def experiment_schema() -> Schema:
         {"if": _has_kind(kind), "then": {"properties": {"options": options(plugin)}}}
         for kind, plugin in backends.items()
     ]
-    root["properties"]["backends"] = _names_or_settings(
-        root["properties"]["backends"],
-        {
-            kind: {
-                "description": plugin.says,
-                "$ref": "#/$defs/BackendSpec",
-                "if": {"not": {"required": ["kind"]}},
-                "then": {"properties": {"options": options(plugin)}},
-            }
-            for kind, plugin in backends.items()
-        },
-    )
-    root["properties"]["metrics"] = _names_or_settings(
-        root["properties"]["metrics"], {name: options(plugin) for name, plugin in metrics.items()}
-    )
+    _settings_by_name(root, "backends")["properties"] = {
+        kind: {
+            "description": plugin.says,
+            "$ref": "#/$defs/BackendSpec",
+            "if": {"not": {"required": ["kind"]}},
+            "then": {"properties": {"options": options(plugin)}},
+        }
+        for kind, plugin in backends.items()
+    }
+    _settings_by_name(root, "metrics")["properties"] = {
+        name: options(plugin) for name, plugin in metrics.items()
+    }
     return {
         "$schema": _DRAFT,
         "title": "vmvc experiment",
@@ -159,17 +156,11 @@ def _has_kind(kind: str) -> Schema:
     return {"properties": {"kind": {"const": kind}}, "required": ["kind"]}
 
 
-def _names_or_settings(made: Schema, known: Mapping[str, Schema]) -> Schema:
-    """Give a mapping its second form, a list of names, and what is known about some of its names."""
-    bounds = {"minItems": made.pop("minLength"), "maxItems": made.pop("maxLength")}
-    settings = {key: value for key, value in made.items() if key != "description"}
-    settings |= {
-        "minProperties": bounds["minItems"],
-        "maxProperties": bounds["maxItems"],
-        "properties": dict(known),
-    }
-    names = {"type": "array", "items": {"type": "string", "pattern": NAME}, "uniqueItems": True, **bounds}
-    return {"description": made["description"], "anyOf": [names, settings]}
+def _settings_by_name(root: Schema, key: str) -> Schema:
+    """Return the form of ``backends`` or ``metrics`` that is a mapping; the other is a list of names."""
+    names, settings = root["properties"][key]["oneOf"]
+    names["uniqueItems"] = True
+    return cast(Schema, settings)
 
 
 def _records_schema(adapter: TypeAdapter[Any], title: str) -> Schema:

@@ -8,27 +8,32 @@ What only a plug-in can judge (options, quantities, factor paths) stays raw here
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
+    GetCoreSchemaHandler,
     JsonValue,
     Tag,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, core_schema
 
 from vmvc.units import Duration, Percent, Size
 
 SCHEMA: Final = "vmvc/1"
 NAME: Final = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
+
+NAMES: Final = "list of names"
+"""Step in an error's ``loc``: this form of ``backends`` and ``metrics`` was taken for the intended one."""
+_MOST_NAMES: Final = 100
 
 Name = Annotated[str, Field(pattern=NAME)]
 """A name that is safe as folder, label, host name and condition: ``a-z 0-9 -``, 1 to 64 characters."""
@@ -310,15 +315,39 @@ class BackendSpec(Model):
     )
 
 
-def _from_names(value: object) -> object:
-    """Turn a list of names into a mapping of names to nothing."""
-    if isinstance(value, Mapping):
-        return value
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise PydanticCustomError("names", "expected a list of names, or a mapping of names to settings")
-    if len(set(value)) < len(value):
-        raise PydanticCustomError("names", "expected a list in which each name stands once")
-    return {name: {} for name in value}
+@dataclass(frozen=True)
+class _NamesToo:
+    """Take a list of names as well as a mapping; each name then stands for ``settings()``.
+
+    A validator that turns the one into the other would leave JSON mode, where strict lists are tuples.
+    """
+
+    settings: Callable[[], object]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        name = core_schema.str_schema(pattern=NAME)
+        names = core_schema.list_schema(name, min_length=1, max_length=_MOST_NAMES)
+        return core_schema.tagged_union_schema(
+            {
+                NAMES: core_schema.no_info_after_validator_function(self._expand, names),
+                "settings by name": handler(source),
+            },
+            discriminator=_form,
+            custom_error_type="names_or_settings",
+            custom_error_message="expected a list of names, or a mapping of names to settings",
+        )
+
+    def _expand(self, names: list[str]) -> Mapping[str, object]:
+        if len(set(names)) < len(names):
+            raise PydanticCustomError("listed_twice", "expected a list in which each name stands once")
+        return {name: self.settings() for name in names}
+
+
+def _form(value: object) -> str | None:
+    forms = {NAMES: list, "settings by name": Mapping}
+    return next((form for form, kind in forms.items() if isinstance(value, kind)), None)
 
 
 # --- trials and claims ------------------------------------------------------------------------------------
@@ -437,7 +466,7 @@ class Experiment(Model):
     )
     guest: GuestSpec = Field(default_factory=GuestSpec, description="What runs, the same on every backend.")
     backends: Annotated[
-        Mapping[Name, BackendSpec], BeforeValidator(_from_names), Field(min_length=1, max_length=100)
+        Mapping[Name, BackendSpec], Field(min_length=1, max_length=_MOST_NAMES), _NamesToo(BackendSpec)
     ] = Field(description="Backends to compare: a list of names, or a mapping of names to settings.")
     factors: Annotated[
         Mapping[
@@ -452,8 +481,8 @@ class Experiment(Model):
     )
     metrics: Annotated[
         Mapping[Name, Mapping[str, JsonValue]],
-        BeforeValidator(_from_names),
-        Field(min_length=1, max_length=100),
+        Field(min_length=1, max_length=_MOST_NAMES),
+        _NamesToo(dict),
     ] = Field(description="What to measure: a list of names, or a mapping of names to options.")
     trials: Trials = Field(default_factory=Trials, description="How often, in which order, how patiently.")
     claims: Annotated[tuple[Claim, ...], Field(max_length=1000)] = Field(

@@ -58,27 +58,27 @@ _LIMITS: Final[Mapping[str, Callable[[Context], str]]] = {
     "string_too_long": lambda ctx: _count("at most", ctx["max_length"], "character", "characters"),
     "too_short": lambda ctx: _count("at least", ctx["min_length"], "entry", "entries"),
     "too_long": lambda ctx: _count("at most", ctx["max_length"], "entry", "entries"),
-    "literal_error": lambda ctx: listed(_choices(ctx)),
-    "enum": lambda ctx: listed(_choices(ctx)),
-    "union_tag_invalid": lambda ctx: listed(_choices({"expected": ctx["expected_tags"]})),
     "string_pattern_mismatch": lambda ctx: PATTERNS.get(
         ctx["pattern"], f"text that matches {ctx['pattern']}"
     ),
 }
+_CHOICES: Final = {"literal_error": "expected", "enum": "expected", "union_tag_invalid": "expected_tags"}
 
 
-def expectation(error: ErrorDetails) -> str | None:
-    """Return what was expected, ``None`` where the error says something else."""
+def expectations(error: ErrorDetails) -> list[str]:
+    """Return what would have been accepted; nothing where the error says something else."""
     kind = error["type"]
     if kind in _TYPES:
-        return _TYPES[kind]
+        return [_TYPES[kind]]
     if kind in _LIMITS:
-        return _LIMITS[kind](error["ctx"])
+        return [_LIMITS[kind](error["ctx"])]
+    if kind in _CHOICES:
+        return _choices(error)
     message = sentence(error)
     for start in ("expected ", "Input should be a valid ", "Input should be "):
         if message.startswith(start):
-            return message.removeprefix(start)
-    return None
+            return [message.removeprefix(start)]
+    return []
 
 
 def sentence(error: ErrorDetails) -> str:
@@ -96,8 +96,9 @@ def _count(words: str, number: int, one: str, many: str) -> str:
     return f"{words} {number} {one if number == 1 else many}"
 
 
-def _choices(context: Context) -> list[str]:
-    return re.findall(r"'([^']*)'", str(context["expected"])) or [str(context["expected"])]
+def _choices(error: ErrorDetails) -> list[str]:
+    told = str(error["ctx"][_CHOICES[error["type"]]])
+    return re.findall(r"'([^']*)'", told) or [told]
 
 
 # --- hints ------------------------------------------------------------------------------------------------
@@ -143,13 +144,13 @@ def hint(error: ErrorDetails, node: Node) -> str:
         case "tuple_type" | "list_type" if text is not None:
             return "write a list: [one, two]"
         case "literal_error" | "enum" if text is not None:
-            choices = _choices(error["ctx"])
+            choices = _choices(error)
             return did_you_mean(text, choices) if len(choices) > 1 else ""
         case "duration":
             return _unit(text if text is not None else node.shown, _seconds_like)
         case "size":
             return _unit(text if text is not None else node.shown, _bytes_like)
-        case "names" if text is not None:
+        case "names_or_settings" if text is not None:
             return f"write [{node.shown}]"
         case "percent":
             return f"did you mean {node.shown}%?" if isinstance(node.value, int | float) else ""
