@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+WIDE: Final = 500
+"""Columns where no terminal sets a limit, so that pipes and logs get one line a row."""
 
 
 def plain(text: str) -> str:
@@ -20,7 +24,7 @@ def plain(text: str) -> str:
 
 def write(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
     """Print a table to stdout; ``right`` names the columns that hold numbers."""
-    console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from vmvc import load
-from vmvc.errors import InputError
+from vmvc.errors import Fault, InputError
 
 
 @click.command("validate")
@@ -17,7 +17,7 @@ def command(files: tuple[Path, ...]) -> None:
 
     Exit code 0 where all are good, else 2.
     """
-    faults = []
+    faults: list[Fault] = []
     for file in files:
         try:
             experiment = load.read(file).experiment
