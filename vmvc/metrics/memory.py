@@ -114,7 +114,9 @@ class Memory(Metric):
 
         Raises: GuestDied where the guest did not live until the end of the look.
         """
-        rest = self.options.settle - (scene.clock.now() - scene.events["ready"].at) / 1e9
+        now = scene.clock.now()
+        ready = scene.events["ready"].at if "ready" in scene.events else now
+        rest = self.options.settle - (now - ready) / 1e9
         if rest > 0:
             scene.clock.sleep(rest)
         _must_live(scene.instance)
@@ -141,7 +143,7 @@ def _look(scene: Scene) -> Mapping[str, int | Unavailable]:
         own, helpers = smaps.memory(pids.own), smaps.memory(pids.helpers)
         if not pids.own:
             own = _without(smaps.FIGURES, Unavailable("the instance shows no process of its own"))
-        drop = scene.before - available
+        drop = _drop(scene.before, available)
     return {
         "rss": own["rss"],
         "pss": own["pss"],
@@ -182,6 +184,12 @@ def _docker_stats(current: int | Unavailable, inactive: int | Unavailable) -> in
     if isinstance(inactive, Unavailable):
         return inactive
     return current - inactive if inactive < current else current
+
+
+def _drop(before: int | None, available: int) -> int | Unavailable:
+    if before is None:
+        return Unavailable("nobody looked at the host before the request")
+    return before - available
 
 
 def _must_live(instance: Instance) -> None:

@@ -1,0 +1,215 @@
+"""Memory: each figure from its own source, at the right moment, or the reason why not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmvc import cgroups, host
+from vmvc.backends.fake import FakeInstance
+from vmvc.contract import Absent, Event, Guest, Metric, Processes, Reading, Scene, Tag
+from vmvc.errors import GuestDied, Unavailable
+from vmvc.metrics.memory import Memory, MemoryOptions
+from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
+from vmvc.testing import MetricContract
+
+MIB = 2**20
+GUEST = Guest(BUILT_IN_IMAGES["tiny"], cpus=1, memory=2**28, ready=ReadyHttp(http=Http(port=80)))
+V1 = {
+    "memory.usage_in_bytes": "1000",
+    "memory.max_usage_in_bytes": "2000",
+    "memory.kmem.usage_in_bytes": "50",
+    "memory.stat": "total_cache 300\ntotal_rss 400\ntotal_inactive_file 200\n",
+}
+
+
+class TestMemory(MetricContract):
+    def metric(self) -> Metric:
+        return Memory(MemoryOptions(settle=0.0))
+
+
+class Clock:
+    """Time that passes only by sleeping."""
+
+    def __init__(self, now: float) -> None:
+        self.at = now
+        self.slept: list[float] = []
+
+    def now(self) -> int:
+        return round(self.at * 1e9)
+
+    def sleep(self, seconds: float) -> None:
+        self.at += seconds
+        self.slept.append(seconds)
+
+
+class Plain(FakeInstance):
+    """An instance whose processes and cgroup the test chooses."""
+
+    def __init__(
+        self, pids: Processes | None, cgroup: Path | None = None, lives: Sequence[bool] = ()
+    ) -> None:
+        self.tag, self.guest = Tag("r", 1, "h:1:1"), GUEST
+        self._pids, self._cgroup, self._lives = pids, cgroup, list(lives)
+
+    def alive(self) -> bool:
+        return self._lives.pop(0) if self._lives else True
+
+    def processes(self) -> Processes:
+        if self._pids is None:
+            raise Unavailable("the engine is on another host")
+        return self._pids
+
+    def cgroup(self) -> Path | None:
+        return self._cgroup
+
+
+def observe(
+    instance: FakeInstance, before: int | None = 0, clock: Clock | None = None, settle: float = 0
+) -> Any:
+    scene = Scene(
+        events={"ready": Event(100 * 10**9)},
+        guest=GUEST,
+        instance=instance,
+        clock=clock or Clock(100),
+        before=before,
+    )
+    return {value.quantity: value for value in Memory(MemoryOptions(settle=settle)).observe(scene)}
+
+
+@contextmanager
+def holding(size: int) -> Iterator[int]:
+    """Run a process that holds so many bytes; give its id."""
+    code = f"held = b'x' * {size}; print(); import sys; sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process.pid
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def values(found: Mapping[str, Reading | Absent], *names: str) -> list[float]:
+    readings = [found[name] for name in names]
+    assert all(isinstance(one, Reading) for one in readings), readings
+    return [one.value for one in readings if isinstance(one, Reading)]
+
+
+def test_own_processes_and_helpers_are_kept_apart() -> None:
+    with holding(64 * MIB) as own, holding(16 * MIB) as helper, holding(MIB) as shared:
+        found = observe(Plain(Processes(own=(own,), helpers=(helper,), shared=(shared,))))
+    rss, pss, uss, helpers_pss, helpers_rss = values(found, "rss", "pss", "uss", "helpers_pss", "helpers_rss")
+    assert 64 * MIB < uss <= pss <= rss < 84 * MIB
+    assert 16 * MIB < helpers_pss <= helpers_rss < 36 * MIB
+
+
+def test_no_helper_is_nothing_but_no_own_process_is_unknown() -> None:
+    found = observe(Plain(Processes()))
+    assert values(found, "helpers_pss", "helpers_rss") == [0, 0]
+    for name in ("rss", "pss", "uss"):
+        assert found[name] == Absent(name, "the instance shows no process of its own")
+
+
+def test_cgroup_figures_and_what_docker_stats_would_show(tmp_path: Path) -> None:
+    for name, text in V1.items():
+        (tmp_path / name).write_text(text)
+    found = observe(Plain(Processes(), tmp_path))
+    assert [found[name] for name in found if "cgroup" in name or "docker" in name] == [
+        Reading("cgroup_current", 1000, cgroups.slack()),
+        Reading("cgroup_peak", 2000, cgroups.slack()),
+        Reading("cgroup_anon", 400),
+        Reading("cgroup_file", 300),
+        Reading("cgroup_kernel", 50),
+        Reading("docker_stats", 800),
+    ]
+
+
+def test_docker_stats_never_falls_below_nothing(tmp_path: Path) -> None:
+    """As the command line does: where the cache exceeds the charge (one is stale), nothing is subtracted."""
+    for name, text in V1.items():
+        (tmp_path / name).write_text(text.replace("file 200", "file 1001"))
+    assert values(observe(Plain(Processes(), tmp_path)), "docker_stats") == [1000]
+
+
+@pytest.mark.parametrize("missing", ["memory.usage_in_bytes", "memory.stat"])
+def test_docker_stats_needs_both_figures(tmp_path: Path, missing: str) -> None:
+    for name, text in V1.items():
+        if name != missing:
+            (tmp_path / name).write_text(text)
+    assert isinstance(observe(Plain(Processes(), tmp_path))["docker_stats"], Absent)
+
+
+def test_without_a_cgroup_its_figures_are_absent() -> None:
+    found = observe(Plain(Processes()))
+    for name in (
+        *(f"cgroup_{figure}" for figure in ("current", "peak", "anon", "file", "kernel")),
+        "docker_stats",
+    ):
+        assert found[name] == Absent(name, "the instance has no memory cgroup of its own")
+
+
+def test_an_engine_elsewhere_leaves_no_figure_of_this_host() -> None:
+    """This host's available memory says nothing of an engine on another one."""
+    found = observe(Plain(None), before=host.mem_available())
+    for name in ("rss", "pss", "uss", "helpers_pss", "helpers_rss", "host_drop"):
+        assert found[name] == Absent(name, "the engine is on another host")
+
+
+@pytest.mark.parametrize("drop", [5000, -3000, 0])
+def test_the_hosts_drop_keeps_its_sign(monkeypatch: pytest.MonkeyPatch, drop: int) -> None:
+    monkeypatch.setattr(host, "mem_available", lambda: 10**9)
+    assert observe(Plain(Processes()), before=10**9 + drop)["host_drop"] == Reading("host_drop", drop)
+
+
+def test_the_hosts_drop_begins_before_the_request() -> None:
+    """Others use the host too, so one quiet moment in five is enough."""
+    metric = Memory(MemoryOptions(settle=0.0))
+    drops = []
+    for _ in range(5):
+        before = metric.before()
+        with holding(256 * MIB) as own:
+            drops += values(observe(Plain(Processes(own=(own,))), before=before), "host_drop")
+    assert any(drop == pytest.approx(256 * MIB, rel=0.2) for drop in drops), drops
+
+
+@pytest.mark.parametrize(
+    ("now", "slept"),
+    [(100.0, [10.0]), (104.0, [6.0]), (110.0, []), (250.0, [])],
+    ids=lambda value: str(value),
+)
+def test_it_settles_counted_from_ready(now: float, slept: list[float]) -> None:
+    clock = Clock(now)
+    observe(Plain(Processes()), clock=clock, settle=10.0)
+    assert clock.slept == slept
+
+
+def test_nothing_is_looked_at_before_it_has_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(100)
+    looked: list[float] = []
+
+    def available() -> int:
+        looked.append(clock.at)
+        return 0
+
+    monkeypatch.setattr(host, "mem_available", available)
+    observe(Plain(Processes()), clock=clock, settle=10.0)
+    assert looked == [110.0]
+
+
+@pytest.mark.parametrize("lives", [[False], [True, False]], ids=["while settling", "while looking"])
+def test_a_guest_that_died_has_no_memory(lives: list[bool]) -> None:
+    with pytest.raises(GuestDied):
+        observe(Plain(Processes(), lives=lives))
+
+
+def test_settle_is_ten_seconds_and_can_be_set() -> None:
+    assert Memory(MemoryOptions()).seconds() == 10
+    assert Memory(MemoryOptions.model_validate_json('{"settle": "1500ms"}')).seconds() == 1.5

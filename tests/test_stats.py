@@ -1,0 +1,145 @@
+"""Statistics against published values and certified reference data."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import pytest
+
+from vmvc import stats
+
+# Source: Felter et al., IBM Research Report RC25482 (2014): Linpack, GFLOPS on two sockets.
+NATIVE = (291.5018, 291.3511, 290.2783, 292.1874, 290.206, 289.535, 291.8244, 289.5135, 289.5522, 292.3367)
+DOCKER = (290.967, 289.4743, 290.6897, 290.8738, 290.793, 292.1614, 291.2992, 289.3611, 290.6156, 292.4424)
+UNTUNED = (132.7067, 132.9015, 132.8607, 132.614, 132.6397, 132.5018, 132.6546, 108.7559, 132.3587, 132.839)
+
+# Source: NIST Statistical Reference Datasets, Michelso.dat: speed of light in air, 10^6 m/s, 1879.
+MICHELSO = (
+    *(299.85, 299.74, 299.90, 300.07, 299.93, 299.85, 299.95, 299.98, 299.98, 299.88),
+    *(300.00, 299.98, 299.93, 299.65, 299.76, 299.81, 300.00, 300.00, 299.96, 299.96),
+    *(299.96, 299.94, 299.96, 299.94, 299.88, 299.80, 299.85, 299.88, 299.90, 299.84),
+    *(299.83, 299.79, 299.81, 299.88, 299.88, 299.83, 299.80, 299.79, 299.76, 299.80),
+    *(299.88, 299.88, 299.88, 299.86, 299.72, 299.72, 299.62, 299.86, 299.97, 299.95),
+    *(299.88, 299.91, 299.85, 299.87, 299.84, 299.84, 299.85, 299.84, 299.84, 299.84),
+    *(299.89, 299.81, 299.81, 299.82, 299.80, 299.77, 299.76, 299.74, 299.75, 299.76),
+    *(299.91, 299.92, 299.89, 299.86, 299.88, 299.72, 299.84, 299.85, 299.85, 299.78),
+    *(299.89, 299.84, 299.78, 299.81, 299.76, 299.81, 299.79, 299.81, 299.82, 299.85),
+    *(299.87, 299.87, 299.81, 299.74, 299.81, 299.94, 299.95, 299.80, 299.81, 299.87),
+)
+NUMACC4 = (10000000.2, *(10000000.1, 10000000.3) * 500)
+
+
+def test_five_numbers_interpolate_between_order_statistics() -> None:
+    assert stats.five_numbers((4, 1, 3, 2)) == stats.FiveNumbers(1, 1.75, 2.5, 3.25, 4)
+    assert stats.five_numbers((7,)) == stats.FiveNumbers(7, 7, 7, 7, 7)
+
+
+@pytest.mark.parametrize("samples", [(), (1.0, math.nan), (1.0, math.inf)])
+def test_what_is_not_a_sample_is_refused(samples: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="expected finite samples"):
+        stats.five_numbers(samples)
+
+
+@pytest.mark.parametrize(
+    ("samples", "mean", "sd", "digits"),
+    [
+        (MICHELSO, 299.8524, 0.0790105478190518, 1e-12),
+        (NUMACC4, 10000000.2, 0.1, 1e-7),
+    ],
+    ids=["Michelso", "NumAcc4"],
+)
+def test_mean_and_deviation_agree_with_certified_values(
+    samples: tuple[float, ...], mean: float, sd: float, digits: float
+) -> None:
+    assert stats.mean_and_sd(samples)[0] == pytest.approx(mean, rel=1e-15)
+    assert stats.mean_and_sd(samples)[1] == pytest.approx(sd, rel=digits)
+
+
+def test_one_sample_has_no_deviation() -> None:
+    assert stats.mean_and_sd((3,)) == (3, None)
+
+
+@pytest.mark.parametrize(
+    ("n", "low", "high"), [(6, 1, 6), (10, 2, 9), (20, 6, 15), (30, 10, 21), (1000, 469, 532)]
+)
+def test_the_median_lies_between_known_order_statistics(n: int, low: int, high: int) -> None:
+    shuffled = [float((7919 * place) % n + 1) for place in range(n)]
+    assert sorted(shuffled) == [float(rank) for rank in range(1, n + 1)]
+    assert stats.median_interval(shuffled) == (low, high)
+
+
+@pytest.mark.parametrize("n", range(6))
+def test_fewer_than_six_samples_give_no_interval(n: int) -> None:
+    assert stats.median_interval([1.0] * n) is None
+
+
+def test_more_confidence_needs_more_samples() -> None:
+    assert stats.median_interval(range(1, 7), 0.99) is None
+    assert stats.median_interval(range(1, 9), 0.99) == (1, 8)
+
+
+def test_ties_do_no_harm() -> None:
+    assert stats.median_interval([5.0] * 10) == (5, 5)
+
+
+def test_the_interval_covers_what_it_says() -> None:
+    """The exact probability that the ranks enclose the median is at least 95%, and not with ranks inside."""
+    for n in range(6, 60):
+        found = stats.median_interval(range(1, n + 1))
+        assert found is not None
+        low, high = round(found[0]), round(found[1])
+        assert low + high == n + 1
+        assert _coverage(n, low) >= 0.95 > _coverage(n, low + 1)
+
+
+def _coverage(n: int, low: int) -> float:
+    outside = 2 * sum(math.comb(n, below) for below in range(low))
+    return float(1 - outside / 2**n)
+
+
+def test_no_interval_is_narrower_than_the_resolution() -> None:
+    low, high = stats.widen((5.0, 5.0), 0.01)
+    assert (low, high) == (4.99, 5.0)
+    assert stats.widen((1.0, 2.0), 0) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611)],
+)
+def test_success_rates(successes: int, n: int, low: float, high: float) -> None:
+    """Source: Newcombe (1998), "Two-sided confidence intervals for the single proportion", table I."""
+    found = stats.wilson(successes, n)
+    assert found is not None
+    assert found[0] == pytest.approx(low, abs=5e-5)
+    assert found[1] == pytest.approx(high, abs=5e-5)
+
+
+def test_nothing_tried_has_no_success_rate() -> None:
+    assert stats.wilson(0, 0) is None
+
+
+def test_the_outlier_of_the_untuned_machine_is_flagged_and_stays_in() -> None:
+    flags = stats.outliers(UNTUNED)
+    assert [value for value, flag in zip(UNTUNED, flags, strict=True) if flag] == [108.7559]
+    assert stats.five_numbers(UNTUNED).min == 108.7559
+    assert stats.five_numbers(UNTUNED).median == pytest.approx(132.64715)
+    assert stats.median_interval(UNTUNED) == (132.3587, 132.8607)
+
+
+def test_ordinary_samples_are_not_flagged() -> None:
+    assert not any(stats.outliers(NATIVE) + stats.outliers(DOCKER))
+    assert stats.outliers((1.0, 2.0)) == (False, False)
+
+
+def test_equal_samples_hide_no_outlier() -> None:
+    assert stats.outliers([1.0] * 9 + [2.0]) == (*[False] * 9, True)
+    assert not any(stats.outliers([1.0] * 10))
+
+
+def test_importing_loads_neither_numpy_nor_scipy() -> None:
+    code = "import sys, vmvc.stats; print([name for name in ('numpy', 'scipy') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
