@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 COMMANDS: Final = {
-    "validate": "Check experiment files and list every fault.",
+    "validate": "Check experiment files or runs and list every fault.",
     "plan": "Print what would run, in which order, and about how long it takes.",
     "run": "Run experiments, or take up an interrupted run.",
     "show": "Print the results of a run.",

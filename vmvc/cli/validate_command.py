@@ -1,4 +1,4 @@
-"""Experiment files -> every fault, or one line each that says they are good."""
+"""Experiment files and runs' folders -> every fault, or one line each that says they are good."""
 
 from __future__ import annotations
 
@@ -11,19 +11,29 @@ from vmvc.errors import Fault, InputError
 
 
 @click.command("validate")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
-def command(files: tuple[Path, ...]) -> None:
-    """Check experiment FILES and list every fault; runs nothing.
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
+def command(paths: tuple[Path, ...]) -> None:
+    """Check experiment files, and the folders of runs, and list every fault; runs nothing.
 
     Exit code 0 where all are good, else 2.
     """
     faults: list[Fault] = []
-    for file in files:
-        try:
-            experiment = load.read(file).experiment
-        except InputError as error:
-            faults += error.faults
-        else:
-            click.echo(f"{file}: good: {experiment.name}")
+    for path in paths:
+        found = _faults(path)
+        if not found:
+            click.echo(f"{path}: good")
+        faults += found
     if faults:
         raise InputError(faults)
+
+
+def _faults(path: Path) -> list[Fault]:
+    if (path / "journal.jsonl").exists():
+        from vmvc.audit import audit
+
+        return list(audit(path))
+    try:
+        load.read(path)
+    except InputError as error:
+        return list(error.faults)
+    return []
