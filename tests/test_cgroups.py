@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
 import os
-import resource
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def test_a_folder_without_memory_or_gone_says_so(tmp_path: Path) -> None:
 
 
 def test_what_is_charged_ahead_is_bounded() -> None:
-    assert cgroups.slack() == 64 * resource.getpagesize() * (os.cpu_count() or 1)
+    assert cgroups.slack() == 64 * mmap.PAGESIZE * (os.cpu_count() or 1)
 
 
 @pytest.mark.parametrize(

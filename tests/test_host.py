@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import mmap
 import os
 import platform
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -254,6 +256,15 @@ def test_noise_agrees_with_the_kernel() -> None:
 def test_the_boot_has_one_id() -> None:
     assert host.boot_id() == host.boot_id()
     assert host.boot_id() or sys.platform != "linux"
+
+
+def test_pages_that_a_cpu_keeps_free_are_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zones = "Node 0, zone Normal\n  pages free 5\n        high     7\n  pagesets\n    cpu: 0\n"
+    counts = "              count:    100\n              high:     4471\n              batch:    63\n"
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10**9))
+    assert host.mem_available(tmp_path) == 10**9
+    root = planted(tmp_path, {"proc/zoneinfo": zones + counts + "    cpu: 1\n" + counts})
+    assert host.mem_available(root) == 10**9 + 200 * mmap.PAGESIZE
 
 
 def test_available_memory_falls_by_what_is_taken() -> None:

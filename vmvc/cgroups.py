@@ -24,8 +24,8 @@ Source: Linux Documentation/admin-guide/cgroup-v1/memory.rst, cgroup-v2.rst, mm/
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Mapping
+from mmap import PAGESIZE
 from pathlib import Path
 from typing import Final, Literal
 
@@ -72,7 +72,7 @@ def memory(folder: Path) -> Mapping[str, int | Unavailable]:
 
 def slack() -> int:
     """Return the bytes by which ``current`` and ``peak`` may be too high."""
-    return CHARGE_BATCH * resource.getpagesize() * (os.cpu_count() or 1)
+    return CHARGE_BATCH * PAGESIZE * (os.cpu_count() or 1)
 
 
 def version(root: Path = Path("/sys/fs/cgroup")) -> Literal["v1", "v2", "hybrid"] | None:
