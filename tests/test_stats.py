@@ -134,9 +134,15 @@ def test_ordinary_samples_are_not_flagged() -> None:
     assert stats.outliers((1.0, 2.0)) == (False, False)
 
 
+def test_an_outlier_does_not_hide_itself() -> None:
+    """Scored against the mean, which it pulls along, the last one would pass."""
+    assert stats.outliers((1, 2, 3, 4, 5, 1000)) == (*[False] * 5, True)
+
+
 def test_equal_samples_hide_no_outlier() -> None:
     assert stats.outliers([1.0] * 9 + [2.0]) == (*[False] * 9, True)
     assert not any(stats.outliers([1.0] * 10))
+    assert not any(stats.outliers([1.0] * 6 + [1.1, 1.1, 0.9, 0.9]))
 
 
 def test_importing_loads_neither_numpy_nor_scipy() -> None:

@@ -104,11 +104,11 @@ def values(found: Mapping[str, Reading | Absent], *names: str) -> list[float]:
 
 
 def test_own_processes_and_helpers_are_kept_apart() -> None:
-    with holding(64 * MIB) as own, holding(16 * MIB) as helper, holding(MIB) as shared:
+    with holding(64 * MIB) as own, holding(16 * MIB) as helper, holding(64 * MIB) as shared:
         found = observe(Plain(Processes(own=(own,), helpers=(helper,), shared=(shared,))))
     rss, pss, uss, helpers_pss, helpers_rss = values(found, "rss", "pss", "uss", "helpers_pss", "helpers_rss")
-    assert 64 * MIB < uss <= pss <= rss < 84 * MIB
-    assert 16 * MIB < helpers_pss <= helpers_rss < 36 * MIB
+    assert 64 * MIB < uss < pss < rss < 84 * MIB
+    assert 16 * MIB < helpers_pss < helpers_rss < 36 * MIB
 
 
 def test_no_helper_is_nothing_but_no_own_process_is_unknown() -> None:
