@@ -98,6 +98,20 @@ def resume(folder: Path, watcher: RunWatcher, *, wait: bool = False) -> Finished
         return _run(loaded, plan, folder, head.run, watcher, signals)
 
 
+def prepare_only(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> dict[str, Preparation]:
+    """Check the engines and prepare every guest, as a run would, and stop there.
+
+    Raises: EngineError, ImageError, InputError, Interrupted.
+    """
+    worker = Worker()
+    try:
+        with Signals().installed() as signals:
+            _check(_backends(loaded, plan), worker, watcher, signals)
+            return _prepare(loaded, plan, worker, watcher, signals)
+    finally:
+        worker.close()
+
+
 def _reload(folder: Path, head: RunRecord) -> Loaded:
     try:
         source = (folder / "experiment.yaml").read_bytes()
@@ -296,6 +310,10 @@ def _write_inputs(
         "host": dict(host.facts()),
         "findings": [asdict(finding) for finding in findings],
         "backends": backends,
+        "metrics": {
+            metric.name: metric.options.model_dump(mode="json", exclude_none=True)
+            for metric in loaded.metrics
+        },
         "conditions": {
             name: {"facts": dict(one.facts), "findings": [asdict(finding) for finding in one.findings]}
             for name, one in prepared.items()
