@@ -63,7 +63,10 @@ def test_shared_memory_counts_twice_in_rss_once_in_pss_and_never_in_uss() -> Non
 
 
 def test_pages_of_a_file_that_nobody_else_maps_are_its_own(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"x" * 32 * MIB)
+    with (tmp_path / "file").open("wb") as file:
+        file.write(b"x" * 32 * MIB)
+        file.flush()
+        os.fsync(file.fileno())  # so that its pages are clean
     read = f"import mmap; file = open({str(tmp_path / 'file')!r}, 'rb')\n"
     read += "view = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ); view[::4096]\n"
     with program(HOLD.format(size=MIB)) as (none, _), program(read + HOLD.format(size=MIB)) as (mapped, _):
