@@ -1,0 +1,199 @@
+"""A guest -> a virtual machine of QEMU, accelerated by KVM or emulated, made through libvirt."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Final, Literal, cast
+
+import psutil
+from pydantic import Field
+
+from vmvc import images, owner
+from vmvc.backends import libvirt_disk, libvirt_files, libvirt_host
+from vmvc.backends.libvirt_connection import EMBED, SYSTEM, Drivers, root_of
+from vmvc.backends.libvirt_domain import ACCELERATED, Boot, Hardware
+from vmvc.backends.libvirt_instance import LibvirtInstance, Prepared
+from vmvc.contract import Backend, Finding, Guest, Isolation, Options, Preparation, Scalar, Severity, Tag
+from vmvc.errors import EngineError, Fault, InputError, StepFailed
+from vmvc.spec import BUILT_IN_IMAGES, GuestSpec
+from vmvc.units import show_bytes
+
+DAC: Final = "dac"
+"""libvirt's module that gives files and QEMU an owner; the others confine it further."""
+
+_ANY_GUEST: Final = Guest(
+    image=BUILT_IN_IMAGES["tiny"], cpus=1, memory=GuestSpec().memory, ready=GuestSpec().ready
+)
+"""Stands for the guest of a machine that is only to be removed."""
+
+
+class LibvirtOptions(Options):
+    """Options of the backend."""
+
+    uri: Literal["auto", "qemu:///system", "qemu:///session", "qemu:///embed"] = Field(
+        default="auto",
+        description="libvirt's driver: `auto` is the system's daemon where one answers, else the driver that "
+        "runs inside vmvc (`qemu:///embed`), which needs no daemon and no root.",
+    )
+    accelerator: Literal["auto", "kvm", "tcg"] = Field(
+        default="auto",
+        description="`kvm`, or `tcg` (emulation, 10 to 50 times slower); `auto` is kvm where /dev/kvm can be "
+        "used and the CPU shows vmx or svm.",
+    )
+    machine: Literal["q35", "pc", "microvm"] = Field(
+        default="q35", description="QEMU's machine type; `microvm` boots kernels only and has no PCI bus."
+    )
+    cpu: Literal["auto", "host-passthrough", "host-model", "maximum"] = Field(
+        default="auto",
+        description="The CPU that the guest sees; `auto` is host-passthrough with kvm, maximum with tcg.",
+    )
+    hide_cpu_features: tuple[str, ...] = Field(
+        default=(), description="CPU features to hide from the guest.", examples=[["arch-capabilities"]]
+    )
+    disk_bus: Literal["virtio", "sata", "ide"] = Field(
+        default="virtio", description="How the disk is attached; `ide` needs machine `pc`."
+    )
+    disk_cache: Literal["none", "writeback", "writethrough", "directsync", "unsafe"] = Field(
+        default="writeback",
+        description="Cache mode of the disk; use `none` where storage is measured, since with the others a "
+        "guest's reads can hit the host's memory.",
+    )
+
+
+class LibvirtBackend(Backend):
+    """Virtual machines of one libvirt driver; the connection is made when it is first needed."""
+
+    kind: ClassVar[str] = "libvirt"
+    isolation: ClassVar[Isolation] = Isolation.VM
+    options_model: ClassVar[type[Options]] = LibvirtOptions
+    says: ClassVar[str] = "virtual machines of QEMU, by KVM or emulated, through libvirt"
+
+    def __init__(self, name: str, options: Options) -> None:
+        super().__init__(name, options)
+        self._options = cast("LibvirtOptions", options)
+        self._drivers = Drivers(self._options.uri)
+        self._prepared: dict[str, Prepared] = {}
+
+    def check(self) -> Sequence[Finding]:
+        try:
+            connection = self._drivers.own()
+            machines = libvirt_host.machines(connection.capabilities())
+        except EngineError as error:
+            return [Finding("libvirt.unreachable", Severity.ERROR, error.what, error.hint)]
+        privileged = connection.uri == SYSTEM or (root_of(connection.uri) is not None and os.geteuid() == 0)
+        return [
+            *_judge_machine(self._options.machine, machines),
+            *libvirt_host.findings(self._options.accelerator, privileged=privileged),
+        ]
+
+    def describe(self) -> Mapping[str, Scalar]:
+        try:
+            connection = self._drivers.own()
+            capabilities = connection.capabilities()
+            versions = connection.versions()
+        except EngineError:
+            return {}
+        hardware = self._hardware(capabilities)
+        return {
+            **versions,
+            "uri": EMBED if root_of(connection.uri) is not None else connection.uri,
+            "accelerator": "kvm" if hardware.accelerator == ACCELERATED else "tcg",
+            "emulated": hardware.accelerator != ACCELERATED,
+            "machine": libvirt_host.machines(capabilities).get(hardware.machine, ""),
+            "cpu": hardware.cpu,
+            "disk_bus": hardware.disk_bus,
+            "disk_cache": hardware.disk_cache,
+            "network": "user (virtio)",
+            "confinement_lifted": " ".join(hardware.confinements),
+            **libvirt_host.facts(),
+        }
+
+    def prepare(self, guest: Guest) -> Preparation:
+        """Have the image made, and libvirt make the machine once without letting it run.
+
+        Raises: EngineError, ImageError, InputError.
+        """
+        connection = self._drivers.own()
+        hardware = self._hardware(connection.capabilities())
+        if guest.memory > (total := psutil.virtual_memory().total):
+            raise InputError(
+                Fault(
+                    f"guest.memory is more than the host's {show_bytes(total)}, got {show_bytes(guest.memory)}",
+                    hint="lower guest.memory",
+                )
+            )
+        bootable = images.bootable(guest)
+        if bootable.kernel is None and hardware.machine == "microvm":
+            raise InputError(Fault("microvm boots no disk", hint="choose options.machine: q35 or pc"))
+        disk = () if bootable.disk is None else libvirt_disk.chain(bootable.disk, bootable.disk_format)
+        boot = Boot(
+            kernel=bootable.kernel,
+            initrd=bootable.initrd,
+            append=bootable.append,
+            chain=tuple((layer.path, layer.format) for layer in disk),
+            channel=bootable.channel,
+        )
+        overlay = libvirt_disk.overlay(disk[0]) if disk else b""
+        prepared = Prepared(boot, hardware, overlay, disk[0].size if disk else None)
+        rehearsal = Tag(f"rehearsal-{secrets.token_hex(4)}", 0, owner.current())
+        try:
+            xml, command_line = LibvirtInstance(rehearsal, guest, self._drivers, prepared).rehearse()
+        except StepFailed as error:
+            raise EngineError(error.what, hint=error.hint) from error
+        self._prepared[repr(guest)] = prepared
+        facts: dict[str, Scalar] = {
+            **bootable.facts,
+            "image_digest": bootable.digest,
+            "commands": boot.channel,
+            "domain_xml": xml,
+            "command_line": command_line,
+        }
+        return Preparation(facts, tuple(libvirt_host.memory_findings(guest.memory)))
+
+    def instance(self, tag: Tag, guest: Guest) -> LibvirtInstance:
+        return LibvirtInstance(tag, guest, self._drivers, self._prepared.get(repr(guest)))
+
+    def leftovers(self) -> Sequence[LibvirtInstance]:
+        """Return the machines of this driver and of the system's, and what only has files, of any driver."""
+        connections = [one for one in (self._drivers.own(), self._drivers.system()) if one is not None]
+        found = {tag: connection.uri for connection in connections for tag in connection.tags()}
+        found |= {record.tag: record.uri for record in libvirt_files.records()}
+        return [LibvirtInstance(tag, _ANY_GUEST, self._drivers, None, uri) for tag, uri in found.items()]
+
+    def close(self) -> None:
+        self._drivers.close()
+
+    def _hardware(self, capabilities: str) -> Hardware:
+        options = self._options
+        accelerator = libvirt_host.domain_type(options.accelerator)
+        automatic = "host-passthrough" if accelerator == ACCELERATED else "maximum"
+        models = libvirt_host.security_models(capabilities)
+        return Hardware(
+            accelerator=accelerator,
+            machine=options.machine,
+            cpu=automatic if options.cpu == "auto" else options.cpu,
+            hidden=options.hide_cpu_features,
+            disk_bus=options.disk_bus,
+            disk_cache=options.disk_cache,
+            owner=f"+{os.geteuid()}:+{os.getegid()}" if DAC in models else None,
+            confinements=tuple(model for model in models if model != DAC),
+        )
+
+
+def _judge_machine(wanted: str, there: Mapping[str, str]) -> Iterator[Finding]:
+    if not there:
+        yield Finding(
+            "libvirt.qemu-missing",
+            Severity.ERROR,
+            "libvirt finds no QEMU for x86_64 machines",
+            "sudo apt-get install qemu-system-x86",
+        )
+    elif wanted not in there:
+        yield Finding(
+            "libvirt.machine",
+            Severity.ERROR,
+            f"QEMU has no machine type '{wanted}' here",
+            f"choose another options.machine: {', '.join(sorted({'q35', 'pc', 'microvm'} & set(there)))}",
+        )

@@ -1,0 +1,331 @@
+"""A libvirt URI -> an open connection that tells of ended machines, and libvirt's errors in plain words.
+
+The only module that touches libvirt's Python binding, which is untyped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+from vmvc import images
+from vmvc.backends.libvirt_domain import METADATA, read_tag
+from vmvc.contract import Tag
+from vmvc.errors import DeadlineExceeded, EngineError, StepFailed, VmvcError
+
+# The embedded driver logs to this process's standard error unless told before it is loaded.
+os.environ.setdefault("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null")
+
+import libvirt
+import libvirt_qemu
+
+SYSTEM: Final = "qemu:///system"
+EMBED: Final = "qemu:///embed"
+QUICK: Final = 5.0
+"""Seconds within which a daemon must answer to be chosen."""
+
+_NOTHING_THERE: Final = (
+    libvirt.VIR_ERR_NO_DOMAIN,
+    libvirt.VIR_ERR_NO_DOMAIN_METADATA,
+    libvirt.VIR_ERR_OPERATION_INVALID,
+)
+_HINTS: Final[tuple[tuple[str, str], ...]] = (
+    (
+        r"(connect socket to|socket).*(libvirt|virtqemud).*(No such file|refused)",
+        "start libvirt's daemon (sudo systemctl start libvirtd), or choose options.uri: qemu:///embed",
+    ),
+    (
+        r"socket.*Permission denied|authentication (unavailable|failed)|polkit",
+        "sudo usermod -aG libvirt $USER, then log in again; or choose options.uri: qemu:///embed",
+    ),
+    (r"virtlogd", "start virtlogd: sudo systemctl start virtlogd.socket"),
+    (r"[Cc]annot (allocate|set up guest) memory|Cannot allocate", "lower guest.memory"),
+    (r"machine type", "choose another options.machine, or install a QEMU that has it"),
+    (r"[Mm]ax(imum)? (CPU|vcpu|cpu)|max_cpus|number of (SMP )?CPUs", "lower guest.cpus"),
+    (
+        r"failed to set MSR",
+        "hide what KVM does not offer here: options.hide_cpu_features: [arch-capabilities]",
+    ),
+    (
+        r"/dev/kvm|KVM (kernel|is not|not)|kvm.*(No such|denied)|domain type 'kvm'|virt type 'kvm'",
+        "choose options.accelerator: tcg, or give this user /dev/kvm: sudo usermod -aG kvm $USER",
+    ),
+    (
+        r"binary|emulator|capabilities for|no connection driver|os type hvm|OS type|unsupported driver",
+        "install QEMU and libvirt's driver for it (Debian: qemu-system-x86 libvirt-daemon)",
+    ),
+    (r"already (exists|active|being)", "another machine has that name: virsh list --all"),
+    (r"lock.*image|using the image|\"write\" lock", "close the program that uses the disk"),
+    (r"closed|end of file|recv data|reset by peer", "see whether libvirt still answers: vmvc doctor"),
+    (r"Permission denied", "let this user read the files: QEMU runs as whoever runs vmvc"),
+)
+
+
+@contextmanager
+def translated(doing: str, failure: type[VmvcError] = StepFailed) -> Iterator[None]:
+    """Turn an error of libvirt into ``failure`` with a hint."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        text = " ".join((error.get_error_message() or str(error)).split())
+        hint = next((hint for pattern, hint in _HINTS if re.search(pattern, text)), "")
+        raise failure(
+            f"libvirt cannot {doing}: {text}", hint=hint or "read the machine's log in libvirt's log folder"
+        ) from error
+
+
+# --- the event loop ---------------------------------------------------------------------------------------
+
+_starting = threading.Lock()
+_started = False
+
+
+def _start_events() -> None:
+    """Run libvirt's event loop in a thread of this process, once and for good."""
+    global _started
+    with _starting:
+        if not _started:
+            libvirt.registerErrorHandler(lambda *_: None, None)
+            libvirt.virEventRegisterDefaultImpl()
+            threading.Thread(target=_run_events, name="libvirt events", daemon=True).start()
+            _started = True
+
+
+def _run_events() -> None:
+    while True:
+        libvirt.virEventRunDefaultImpl()
+
+
+# --- the embedded driver's folder -------------------------------------------------------------------------
+
+_claimed: Path | None = None
+_claim = threading.Lock()
+
+
+def _claim_root(folder: Path) -> Path:
+    """Return the root of this process's embedded driver: the first below ``folder`` that no process holds.
+
+    libvirt lets one process use a root, and a process use one root until it ends. Roots are kept and used
+    again, since a new one makes libvirt examine QEMU anew for seconds.
+    """
+    global _claimed
+    with _claim:
+        for number in count():
+            if _claimed is not None:
+                return _claimed
+            root = folder / str(number)
+            root.mkdir(parents=True, exist_ok=True)
+            lock = os.open(root / "vmvc.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(lock)
+            else:
+                _claimed = root
+    raise AssertionError
+
+
+def root_of(uri: str) -> Path | None:
+    """Return the root of an embedded driver; ``None`` for a daemon."""
+    path = uri.partition("?root=")[2]
+    return Path(path) if path else None
+
+
+# --- connections ------------------------------------------------------------------------------------------
+
+
+class Drivers:
+    """The driver that an experiment asks for, and others that machines were made with; opened when needed.
+
+    ``auto`` is the system's daemon where it answers quickly, else the driver in this process; what was chosen
+    once stays.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._wanted = uri
+        self._open: dict[str, Connection] = {}
+
+    def own(self) -> Connection:
+        """Return the driver that new machines are made with.
+
+        Raises: EngineError.
+        """
+        if self._wanted == "auto":
+            system = self.system()
+            self._wanted = SYSTEM if system is not None else EMBED
+        return self._get(self._wanted)
+
+    def system(self) -> Connection | None:
+        """Return the system's daemon, where it answers quickly."""
+        return _within(QUICK, lambda: self._get(SYSTEM))
+
+    def at(self, uri: str) -> Connection | None:
+        """Return the driver at a URI; ``None`` where it is embedded in another process.
+
+        Raises: EngineError.
+        """
+        root = root_of(uri)
+        return self._get(uri) if root is None else self._get(EMBED) if root == _claimed else None
+
+    def close(self) -> None:
+        """Close what is open; it is opened again when needed."""
+        while self._open:
+            _, connection = self._open.popitem()
+            connection.close()
+
+    def _get(self, uri: str) -> Connection:
+        found = self._open.get(uri)
+        if found is None or not found.alive():
+            _start_events()
+            address = f"{EMBED}?root={_claim_root(images.cache_dir() / 'libvirt')}" if uri == EMBED else uri
+            with translated(f"be reached at {uri}", EngineError):
+                found = self._open[uri] = Connection(address, libvirt.open(address))
+        return found
+
+
+def _within(seconds: float, call: Callable[[], Connection]) -> Connection | None:
+    """Return what ``call`` gives; ``None`` where it fails or takes longer (its thread is then left alone)."""
+    answer: list[Connection] = []
+
+    def ask() -> None:
+        with suppress(EngineError):
+            answer.append(call())
+
+    thread = threading.Thread(target=ask, name="libvirt open", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return answer[0] if answer else None
+
+
+class Connection:
+    """One open driver; a machine's end is told to whoever watches its UUID."""
+
+    def __init__(self, uri: str, opened: Any) -> None:
+        self.uri = uri
+        self._opened = opened
+        self._ends: dict[str, threading.Event] = {}
+        self._agents: dict[str, threading.Event] = {}
+        events = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE
+        for event, heard in zip(events, (self._heard, self._heard_agent), strict=True):
+            opened.domainEventRegisterAny(None, event, heard, None)
+
+    def alive(self) -> bool:
+        return bool(self._opened.isAlive())
+
+    def close(self) -> None:
+        with translated("close the connection", EngineError):
+            self._opened.close()
+
+    def versions(self) -> Mapping[str, str]:
+        with translated("tell its version", EngineError):
+            return {
+                "libvirt_version": _version(self._opened.getLibVersion()),
+                "qemu_version": _version(self._opened.getVersion()),
+            }
+
+    def capabilities(self) -> str:
+        with translated("tell what it can do", EngineError):
+            return str(self._opened.getCapabilities())
+
+    def start(self, xml: str, uuid: str, *, paused: bool = False) -> Domain:
+        """Start a machine that libvirt forgets when it ends; ``paused``: its CPUs do not run yet."""
+        ended = self._ends[uuid] = threading.Event()
+        agent = self._agents[uuid] = threading.Event()
+        flags = libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
+        with translated("start the machine"):
+            return Domain(self._opened.createXML(xml, flags), ended, agent)
+
+    def forget(self, uuid: str) -> None:
+        """Stop telling of a machine's end."""
+        self._ends.pop(uuid, None)
+        self._agents.pop(uuid, None)
+
+    def tags(self) -> list[Tag]:
+        """Return the tags of all running machines that carry one."""
+        with translated("list machines", EngineError):
+            found = [_tag(domain) for domain in self._opened.listAllDomains()]
+        return [tag for tag in found if tag is not None]
+
+    def remove(self, tag: Tag) -> None:
+        """End the machine with this tag, if there is one; a machine of that name without the tag stays."""
+        with translated(f"remove the machine {tag.name}"):
+            try:
+                domain = self._opened.lookupByName(tag.name)
+                if _tag(domain) == tag:
+                    domain.destroy()
+            except libvirt.libvirtError as error:
+                if error.get_error_code() not in _NOTHING_THERE:
+                    raise
+
+    def _heard(self, _connection: Any, domain: Any, event: int, _detail: int, _: Any) -> None:
+        if event == libvirt.VIR_DOMAIN_EVENT_STOPPED and (ended := self._ends.get(domain.UUIDString())):
+            ended.set()
+
+    def _heard_agent(self, _connection: Any, domain: Any, state: int, _reason: int, _: Any) -> None:
+        if agent := self._agents.get(domain.UUIDString()):
+            if state == libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED:
+                agent.set()
+            else:
+                agent.clear()
+
+
+class Domain:
+    """One running machine; ``ended`` and ``agent`` (it answers) are set when libvirt says so."""
+
+    def __init__(self, domain: Any, ended: threading.Event, agent: threading.Event) -> None:
+        self.ended = ended
+        self.agent = agent
+        self._domain = domain
+
+    def monitor(self, command: str) -> str:
+        """Give QEMU's human monitor a command, and return what it prints."""
+        with translated(f"have QEMU do '{command}'"):
+            flags = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
+            return str(libvirt_qemu.qemuMonitorCommand(self._domain, command, flags)).strip()
+
+    def ask_agent(self, command: str, timeout: float) -> str:
+        """Give the guest agent a command as JSON, and return its answer."""
+        try:
+            return str(libvirt_qemu.qemuAgentCommand(self._domain, command, max(1, round(timeout)), 0))
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_AGENT_COMMAND_TIMEOUT:
+                raise DeadlineExceeded(
+                    f"the guest agent did not answer within {timeout:g} s",
+                    hint="see what keeps the guest busy",
+                ) from error
+            with translated("ask the guest agent"):
+                raise
+
+    def press_power_button(self) -> None:
+        """Ask the guest to power off; nothing happens to a machine that has ended."""
+        try:
+            self._domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() not in _NOTHING_THERE:
+                with translated("press the machine's power button"):
+                    raise
+
+    def xml(self) -> str:
+        """Return what libvirt made of the XML: versions, addresses and all."""
+        with translated("describe the machine"):
+            return str(self._domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+
+
+def _tag(domain: Any) -> Tag | None:
+    try:
+        return read_tag(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in _NOTHING_THERE:
+            return None
+        raise
+
+
+def _version(number: int) -> str:
+    return f"{number // 10**6}.{number // 1000 % 1000}.{number % 1000}"

@@ -1,0 +1,298 @@
+"""A tag and a prepared machine -> one running machine of libvirt, and what the host sees of it."""
+
+from __future__ import annotations
+
+import re
+import select
+import socket
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from vmvc.backends import libvirt_files, libvirt_process
+from vmvc.backends.libvirt_channel import Agent, InitChannel
+from vmvc.backends.libvirt_connection import Domain, Drivers, root_of
+from vmvc.backends.libvirt_domain import Boot, Hardware, Places, domain_xml, mac
+from vmvc.backends.libvirt_files import Files
+from vmvc.backends.libvirt_process import Process
+from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Processes, Tag
+from vmvc.errors import (
+    CleanupError,
+    DeadlineExceeded,
+    EngineError,
+    GuestDied,
+    StepFailed,
+    Unavailable,
+    VmvcError,
+)
+
+DAEMONS: Final = ("libvirtd", "virtqemud", "virtlogd", "virtlockd")
+"""libvirt's processes that serve every machine."""
+PRESS_EVERY: Final = 0.25
+"""Seconds after which the power button is pressed again: a guest that has not loaded its driver misses it."""
+TOLD_WITHIN: Final = 10.0
+"""Seconds after QEMU's end within which libvirt must have told of it."""
+
+_FORWARD: Final = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that is the same for every trial of a guest."""
+
+    boot: Boot
+    hardware: Hardware
+    overlay: bytes = b""
+    """An empty overlay over the base disk, as ``qemu-img create -b`` writes it; empty without a disk."""
+    size: int | None = None
+    """Bytes of the disk that the guest sees."""
+
+
+class LibvirtInstance(Instance):
+    """One machine; libvirt knows it from ``start`` until it ends.
+
+    QEMU runs as the user who runs vmvc: it can read what this user can, and nothing is opened to others. The
+    console and the init's channel are sockets that listen before QEMU starts: no byte is lost, and QEMU's
+    process is the one at the other end.
+    """
+
+    def __init__(
+        self, tag: Tag, guest: Guest, drivers: Drivers, prepared: Prepared | None, uri: str | None = None
+    ) -> None:
+        super().__init__(tag, guest)
+        self._uri = uri
+        self._drivers = drivers
+        self._prepared = prepared
+        self._files = Files(tag)
+        self._uuid = str(uuid.uuid4())
+        self._places: Places | None = None
+        self._xml = ""
+        self._domain: Domain | None = None
+        self._console: socket.socket | None = None
+        self._channel: InitChannel | Agent | None = None
+        self._process: Process | None = None
+        self._endpoints: Mapping[int, int] = {}
+
+    def create(self) -> None:
+        """Make the files and the definition; libvirt gets it with ``start``."""
+        prepared = self._prepared
+        if prepared is None:
+            raise EngineError("the guest was not prepared for this backend", hint="call prepare() first")
+        self._places = self._files.make(self._drivers.own().uri, prepared.overlay)
+        self._xml = domain_xml(
+            self.tag, self._uuid, self.guest, prepared.boot, prepared.hardware, self._places
+        )
+
+    def rehearse(self) -> tuple[str, str]:
+        """Have the machine made without letting it run; return its XML and QEMU's command line.
+
+        What differs from one machine to the next is written as NAME, UUID and SOCKETS.
+
+        Raises: StepFailed, EngineError, CleanupError.
+        """
+        try:
+            self.create()
+            domain, process, places = self._launch(paused=True)
+            return self._anonymous(domain.xml(), places), self._anonymous(process.command_line(), places)
+        finally:
+            self.destroy()
+
+    def start(self) -> None:
+        domain, _, places = self._launch(paused=False)
+        if self._prepared is not None and self._prepared.boot.channel == "init":
+            self._channel = InitChannel(self._files.accept(places.channel))
+        elif self._prepared is not None and self._prepared.boot.channel == "agent":
+            self._channel = Agent(domain, self.guest.env)
+        with suppress(GuestDied):
+            for port in self.guest.ports:
+                refusal = self._monitor(f"hostfwd_add hostnet0 tcp:127.0.0.1:0-:{port}")
+                if refusal:
+                    raise StepFailed(
+                        f"QEMU does not forward a port of this host to port {port} of the guest: {refusal}",
+                        hint="use a console or exec probe in guest.ready",
+                    )
+
+    def endpoint(self, port: int) -> tuple[str, int]:
+        """Return the loopback port that QEMU forwards; QEMU chose it and is asked once.
+
+        Raises: GuestDied, StepFailed.
+        """
+        if port not in self._endpoints:
+            found = _FORWARD.findall(self._monitor("info usernet"))
+            self._endpoints = {int(inside): int(outside) for outside, inside in found}
+        if port not in self._endpoints:
+            raise StepFailed(f"port {port} of the guest is not forwarded", hint="name it in guest.ready")
+        return "127.0.0.1", self._endpoints[port]
+
+    def console(self) -> ByteStream:
+        if self._console is None:
+            raise Unavailable("only the process that started a machine can read its console")
+        return _Stream(self._console)
+
+    def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
+        if self._channel is None:
+            raise Unavailable(
+                "this guest offers no way to run a command in it",
+                hint="use an image of vmvc's own, or one with qemu-guest-agent and boot: systemd",
+            )
+        with self._blaming_the_end():
+            return self._channel.run(argv, timeout=timeout, stdin=stdin)
+
+    def alive(self) -> bool:
+        """Say whether QEMU runs; the kernel is asked, not libvirt."""
+        return self._process is not None and self._process.alive()
+
+    def processes(self) -> Processes:
+        """Return QEMU as own and libvirt's daemons as shared; user networking needs no helpers."""
+        own = (self._running().pid,)
+        if root_of(self._drivers.own().uri) is not None:
+            return Processes(own)
+        daemons = psutil.process_iter(["name"])
+        return Processes(own, shared=tuple(one.pid for one in daemons if one.info["name"] in DAEMONS))
+
+    def cgroup(self) -> Path | None:
+        return self._running().memory_cgroup()
+
+    def disk(self) -> DiskUsage:
+        """Count the overlay as unique; the base disk, the kernel and its initrd as shared."""
+        if self._prepared is None:
+            raise Unavailable("only the process that made a machine knows its disks")
+        boot = self._prepared.boot
+        below = [path for path, _ in boot.chain]
+        with libvirt_files.translated("measure the machine's files"):
+            shared = libvirt_files.blocks(
+                [*below, *(one for one in (boot.kernel, boot.initrd) if one is not None)]
+            )
+            unique = libvirt_files.blocks([self._files.overlay] if below else [])
+        absent = {} if below else {"virtual": "the guest has no disk: its root file system is in memory"}
+        return DiskUsage(self._prepared.size, shared + unique, shared, unique, absent)
+
+    def stop(self, *, timeout: float) -> None:
+        """Press the power button, and wait to be told of the end."""
+        if self._domain is None:
+            raise StepFailed("there is nothing to stop", hint="call start() first")
+        ended = self._domain.ended
+        deadline = time.monotonic() + timeout
+        while not ended.is_set() and self.alive():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise DeadlineExceeded(
+                    f"the guest did not power off within {timeout:g} s of its power button",
+                    hint="let its command heed the stop signal, or raise trials.stop_timeout",
+                )
+            try:
+                self._domain.press_power_button()
+            except StepFailed:
+                # It may be ending just now.
+                if not ended.wait(PRESS_EVERY) and self.alive():
+                    raise
+            ended.wait(min(PRESS_EVERY, left))
+        if not ended.wait(TOLD_WITHIN):
+            raise StepFailed(
+                "libvirt does not tell of the machine's end", hint="see whether it still answers: vmvc doctor"
+            )
+
+    def destroy(self) -> None:
+        self._release()
+        try:
+            if self._domain is not None or self._places is None:
+                self._end()
+            self._files.remove()
+        except VmvcError as error:
+            raise CleanupError(f"{self.tag.name} may remain: {error.what}", hint=error.hint) from error
+        self._domain = self._places = None
+
+    def _launch(self, *, paused: bool) -> tuple[Domain, Process, Places]:
+        if self._places is None:
+            raise StepFailed("there is nothing to start", hint="call create() first")
+        self._domain = self._drivers.own().start(self._xml, self._uuid, paused=paused)
+        self._console = self._files.accept(self._places.console)
+        self._process = Process.behind(self._console)
+        return self._domain, self._process, self._places
+
+    def _anonymous(self, text: str, places: Places) -> str:
+        names = (
+            (re.escape(self.tag.name), "NAME"),
+            (re.escape(self.tag.run), "RUN"),
+            (re.escape(self.tag.owner), "OWNER"),
+            (re.escape(self._uuid), "UUID"),
+            (re.escape(mac(self._uuid)), "MAC"),
+            (re.escape(str(places.console.parent)), "SOCKETS"),
+            (r"domain-\d+-NAME", "domain-N-NAME"),
+            (r"\bfd=\d+", "fd=N"),
+        )
+        for pattern, name in names:
+            text = re.sub(pattern, name, text)
+        return text
+
+    def _end(self) -> None:
+        """End the machine by its driver; that of an embedded driver elsewhere by its process."""
+        record = self._files.record()
+        uri = record.uri if record is not None else self._uri or self._drivers.own().uri
+        driver = self._drivers.at(uri)
+        if driver is not None:
+            driver.remove(self.tag)
+            driver.forget(self._uuid)
+        root = root_of(uri)
+        if root is not None and (process := libvirt_process.of_embedded(root, self.tag.name)) is not None:
+            process.kill()
+            process.close()
+
+    def _release(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        if self._console is not None:
+            self._console.close()
+            self._console = None
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+
+    def _running(self) -> Process:
+        if self._process is None or not self._process.alive():
+            raise Unavailable("the machine does not run, or was started by another process")
+        return self._process
+
+    def _monitor(self, command: str) -> str:
+        if self._domain is None:
+            raise StepFailed("the machine was not started", hint="call start() first")
+        with self._blaming_the_end():
+            return self._domain.monitor(command)
+
+    @contextmanager
+    def _blaming_the_end(self) -> Iterator[None]:
+        """Name the end of the machine as the cause of whatever fails because of it."""
+        try:
+            yield
+        except StepFailed as error:
+            if self.alive():
+                raise
+            raise GuestDied("the machine has ended", hint="read the guest's console") from error
+
+
+class _Stream:
+    """A connected socket as a stream; whoever owns the socket closes it."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._poll = select.poll()
+        self._poll.register(connected, select.POLLIN)
+
+    def read(self, timeout: float) -> bytes | None:
+        if not self._poll.poll(timeout * 1000):
+            return None
+        try:
+            return self._socket.recv(65536)
+        except OSError:
+            return b""
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
