@@ -79,7 +79,7 @@ def factors_of(
     faults = []
     for path, place, levels in (root.get("factors") or root).items() if root.get("factors") else ():
         backend, keys = target(path)
-        if path.partition(".")[0] not in ("guest", "backends"):
+        if not path.startswith(("guest.", "backends.")):
             continue
         if not keys or "" in keys:
             tip = "write guest.KEY or backends.NAME.options.KEY"

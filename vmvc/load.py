@@ -15,7 +15,7 @@ from vmvc.contract import Backend, Guest, Metric
 from vmvc.crosscheck import crosscheck
 from vmvc.errors import Fault, InputError
 from vmvc.factors import put, target
-from vmvc.notation import LARGEST, MOST, read_tree
+from vmvc.notation import LARGEST, MOST, in_order, read_tree
 from vmvc.spec import Experiment, GuestSpec, Level
 from vmvc.wording import did_you_mean
 
@@ -109,19 +109,17 @@ def loads(text: bytes, source: str, folder: Path) -> Loaded:
         raise InputError(faults)
     experiment, shape = judge(Experiment, root, source)
     found = crosscheck(root, source)
-    faults = sorted(
-        {*faults, *shape, *found.faults}, key=lambda fault: (fault.line, fault.column, fault.what)
-    )
+    faults = in_order([*faults, *shape, *found.faults])
     if experiment is None or faults:
-        raise InputError([*faults[:MOST], *_rest(source, len(faults) - MOST)])
+        raise InputError([*faults[:MOST], *([_more(source)] if len(faults) > MOST else [])])
     if found.missing:
         raise found.missing[0]
     metrics = tuple(metric(found.options[name]) for name, metric in found.metrics.items())
     return Loaded(experiment, text, folder, found.backends, metrics, root.plain())
 
 
-def _rest(source: str, count: int) -> list[Fault]:
-    return [Fault(f"{count} more faults are not shown", source, hint="cure these first")] if count > 0 else []
+def _more(source: str) -> Fault:
+    return Fault("there are more faults than these", source, hint="cure these first")
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> Fault:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import yaml
 
 from vmvc.errors import Fault, InputError
+from vmvc.syntax import LINE_BREAK, syntax_fault
 
 LARGEST: Final = 2**20
 """Bytes of the largest file that is read; 10,000 factor levels of 100 characters each fit."""
@@ -105,6 +106,11 @@ def shorten(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
+def in_order(faults: Iterable[Fault]) -> list[Fault]:
+    """Return each fault once, in the order of the file; those without a place come first."""
+    return sorted(set(faults), key=lambda fault: (fault.line or 0, fault.column or 0, fault.what))
+
+
 def read_tree(source: bytes, name: str) -> tuple[Node | None, list[Fault]]:
     """Return the tree and every fault in file order; no tree where nothing after the fault can be trusted."""
     try:
@@ -138,7 +144,7 @@ def _decode(source: bytes, name: str) -> str:
 
 
 def _place(before: str) -> Place:
-    lines = re.split("\r\n|[\n\r\x85\u2028\u2029]", before)
+    lines = LINE_BREAK.split(before)
     return len(lines), len(lines[-1]) + 1
 
 
@@ -163,13 +169,14 @@ class _Reader:
         try:
             self._read_events()
         except InputError as error:
-            return None, [*self._faults, *error.faults]
+            return None, in_order([*self._faults, *error.faults])
         except (yaml.YAMLError, ValueError, OverflowError) as error:
-            return None, [*self._faults, self._syntax(error)]
+            unclosed = self._open[-1].node.place if self._open else None
+            return None, in_order([*self._faults, syntax_fault(error, self._text, self._name, unclosed)])
         if self._root is None and not self._faults:
             hint = "three lines are enough: name: first, backends: [docker], metrics: [startup]"
             self._faults.append(Fault("the file is empty", self._name, hint=hint))
-        return self._root, sorted(self._faults, key=lambda fault: (fault.line or 0, fault.column or 0))
+        return self._root, in_order(self._faults)
 
     def _read_events(self) -> None:
         documents = 0
@@ -292,63 +299,3 @@ class _Reader:
 
     def _report(self, place: Place, what: str, hint: str) -> None:
         self._faults.append(self._fault(place, what, hint))
-
-    def _syntax(self, error: Exception) -> Fault:
-        problem = getattr(error, "problem", None) or "an escape that is no character"
-        mark: Any = getattr(error, "problem_mark", None)
-        context: Any = getattr(error, "context_mark", None)
-        if mark is None:
-            return Fault(f"this is not YAML: {problem}", self._name)
-        index = _index(self._text, mark)
-        character = self._text[index] if index < len(self._text) else ""
-        for known, what, hint in _SYNTAX:
-            if re.search(known, problem):
-                begun = f" (it begins in line {context.line + 1})" if context is not None else ""
-                if what.startswith("a quotation"):
-                    mark, begun = context, ""
-                what = what.replace("{begun}", begun).replace("{character}", character)
-                if "\t" in what:
-                    what, hint = "a tab stands where only spaces can indent", "indent with spaces"
-                break
-        else:
-            what, hint = f"this is not YAML: {problem}", "put the value in quotes"
-        return self._fault((mark.line + 1, mark.column + 1), what, hint)
-
-
-def _index(text: str, mark: Any) -> int:
-    """Return where the mark is in the text: the C parser counts lines and columns right, and no more."""
-    breaks = [0, *(found.end() for found in re.finditer("\r\n|[\n\r\x85\u2028\u2029]", text))]
-    return int(breaks[min(mark.line, len(breaks) - 1)] + mark.column)
-
-
-_SYNTAX: Final = (
-    (
-        "mapping values are not allowed",
-        "a second key in this value, or a wrong indentation",
-        'put the value in quotes if it holds ": ", else indent the line like its neighbours',
-    ),
-    (
-        "sequence entries are not allowed",
-        "a list item cannot begin here",
-        'begin the item "- " on a line of its own',
-    ),
-    ("cannot start any token", "a value cannot begin with {character}", "put the value in quotes"),
-    ("tab character", "\t", ""),
-    ("could not find expected ':'", "a key without ': ' after it", "write the key as KEY: VALUE"),
-    ("unexpected end of stream", "a quotation mark is never closed", "close it"),
-    ("expected ',' or '\\]'", "a list lacks a comma or its ]{begun}", "add what lacks"),
-    ("expected ',' or '}'", "a mapping lacks a comma or its }{begun}", "add what lacks"),
-    (
-        "expected key|expected <block end>|'-' indicator",
-        "this does not belong to the block before it{begun}",
-        "indent it like its neighbours, and put a value that goes on after its quotes in one pair of quotes",
-    ),
-    ("node content", "a value is missing before {character}", "give a value"),
-    ("document start", "something stands after the end of the document", "keep one experiment a file"),
-    (
-        "escape|hexadecimal|hexdecimal",
-        "a \\ in double quotes begins no escape that exists",
-        "use single quotes, or write \\\\",
-    ),
-)
-"""Problem, as either of PyYAML's parsers says it -> what it means and what to do."""
