@@ -5,29 +5,27 @@ Prints nothing: a watcher is told what happens.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from filelock import FileLock, Timeout
 
-import vmvc
-from vmvc import durable, host, journal, load, results
+from vmvc import host, journal, load, results
 from vmvc.contract import Backend, Finding, Guest, Preparation, Severity, Tag
-from vmvc.errors import EngineError, Interrupted, ResultsError, StorageError
+from vmvc.errors import EngineError, Interrupted, ResultsError
 from vmvc.journal import Journal
 from vmvc.load import Loaded
+from vmvc.manifest import digest, head_of, write_inputs
 from vmvc.plan import Condition, Plan, group_metrics
-from vmvc.records import VERSION, QuantityRecord, ResumeRecord, RunRecord, Summary
+from vmvc.records import ResumeRecord, RunRecord, Summary
 from vmvc.runner import Campaign, Runner, Signals, Watcher
 from vmvc.worker import Worker
 
@@ -50,11 +48,6 @@ class Finished:
 
     folder: Path
     summary: Summary
-
-
-def digest(source: bytes) -> str:
-    """Return the SHA-256 that ties a journal to its experiment."""
-    return hashlib.sha256(source).hexdigest()
 
 
 def plan_of(loaded: Loaded, *, only: Sequence[str] = (), count: int | None = None) -> Plan:
@@ -141,13 +134,13 @@ def _run(
         path = folder / "journal.jsonl"
         resumed = path.exists()
         if not resumed:
-            _write_inputs(loaded, plan, folder, run, findings, prepared, _describe(backends, worker))
+            write_inputs(loaded, plan, folder, run, findings, prepared, _describe(backends, worker))
         with Journal(path) as book:
             if resumed:
                 wall = datetime.now(UTC).isoformat(timespec="seconds")
                 book.append(ResumeRecord(wall=wall, boot=host.boot_id(), repaired_bytes=book.repaired))
             else:
-                book.append(_head(loaded, plan, run))
+                book.append(head_of(loaded, plan, run))
             done = {trial.trial for trial in results.trials_of(path)}
             watcher.opened(folder, plan, len(done))
             campaign = Campaign(run, plan, _binder(loaded), loaded.metrics, folder / "logs")
@@ -255,91 +248,7 @@ def _stopper(signals: Signals) -> Any:
     return tick
 
 
-# --- what the folder says about the run -------------------------------------------------------------------
-
-
-def _head(loaded: Loaded, plan: Plan, run: str) -> RunRecord:
-    return RunRecord(
-        version=VERSION,
-        run=run,
-        experiment_sha256=digest(loaded.source),
-        name=loaded.experiment.name,
-        seed=plan.settings.seed,
-        count=plan.settings.count,
-        trials=len(plan),
-        axes=plan.axes,
-        only=plan.only,
-        quantities=tuple(
-            QuantityRecord.of(metric.name, quantity)
-            for metric in loaded.metrics
-            for quantity in metric.quantities
-        ),
-        boot=host.boot_id(),
-    )
-
-
-def _write_inputs(
-    loaded: Loaded,
-    plan: Plan,
-    folder: Path,
-    run: str,
-    findings: Sequence[Finding],
-    prepared: Mapping[str, Preparation],
-    backends: Mapping[str, Any],
-) -> None:
-    settings = plan.settings
-    about = {
-        "version": VERSION,
-        "run": run,
-        "vmvc": vmvc.__version__,
-        "wall": datetime.now(UTC).isoformat(timespec="seconds"),
-        "folder": str(loaded.folder.resolve()),
-        "git": _git(loaded.folder),
-        "experiment": loaded.experiment.model_dump(mode="json", by_alias=True, exclude_none=True),
-        "plan": {
-            "conditions": plan.condition_count,
-            "trials": len(plan),
-            "blocks": plan.blocks,
-            "warmup": settings.warmup,
-            "count": settings.count,
-            "order": settings.order,
-            "seed": settings.seed,
-            "groups": plan.groups,
-            "only": plan.only,
-        },
-        "host": dict(host.facts()),
-        "findings": [asdict(finding) for finding in findings],
-        "backends": backends,
-        "metrics": {
-            metric.name: metric.options.model_dump(mode="json", exclude_none=True)
-            for metric in loaded.metrics
-        },
-        "conditions": {
-            name: {"facts": dict(one.facts), "findings": [asdict(finding) for finding in one.findings]}
-            for name, one in prepared.items()
-        },
-    }
-    try:
-        durable.write(folder / "experiment.yaml", loaded.source)
-        durable.write(folder / "run.json", json.dumps(about, indent=1, ensure_ascii=False) + "\n")
-    except OSError as error:
-        raise StorageError(f"{folder}: {error.strerror}", hint="make room, or choose --results") from error
-
-
-def _git(folder: Path) -> dict[str, object]:
-    """Return commit and state of the checkout that holds the experiment; empty where there is none."""
-    try:
-        head = _git_says(folder, "rev-parse", "HEAD")
-        return {"commit": head, "dirty": bool(_git_says(folder, "status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return {}
-
-
-def _git_says(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20, check=True
-    )
-    return done.stdout.strip()
+# --- the folder and the lock ------------------------------------------------------------------------------
 
 
 def _make(folder: Path) -> None:

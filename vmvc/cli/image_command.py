@@ -48,7 +48,7 @@ def list_images(as_json: bool) -> None:
 @command.command("remove")
 @click.argument("which", metavar="DIGEST|all")
 def remove(which: str) -> None:
-    """Remove the image whose digest begins with DIGEST, or all; the next run that needs one builds it again."""
+    """Remove the image whose digest begins with DIGEST, or all; a run that needs one builds it again."""
     for entry in images.remove(which):
         click.echo(f"removed {entry.digest[:12]} {entry.recipe} ({show_bytes(entry.bytes)})")
 

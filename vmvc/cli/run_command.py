@@ -14,7 +14,8 @@ from vmvc.cli.options import only_option, trials_option
 from vmvc.cli.summary import print_summary
 from vmvc.errors import ExitCode, Fault, InputError, Interrupted, VmvcError
 from vmvc.load import Loaded
-from vmvc.run import Finished, digest, plan_of, resume, start
+from vmvc.manifest import digest
+from vmvc.run import Finished, plan_of, resume, start
 
 
 @click.command("run")

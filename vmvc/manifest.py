@@ -1,0 +1,110 @@
+"""What a run is made of -> the first line of its journal, experiment.yaml and run.json."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import vmvc
+from vmvc import durable, host
+from vmvc.contract import Finding, Preparation
+from vmvc.errors import StorageError
+from vmvc.load import Loaded
+from vmvc.plan import Plan
+from vmvc.records import VERSION, QuantityRecord, RunRecord
+
+
+def digest(source: bytes) -> str:
+    """Return the SHA-256 that ties a journal to its experiment."""
+    return hashlib.sha256(source).hexdigest()
+
+
+def head_of(loaded: Loaded, plan: Plan, run: str) -> RunRecord:
+    """Return the journal's first record."""
+    return RunRecord(
+        version=VERSION,
+        run=run,
+        experiment_sha256=digest(loaded.source),
+        name=loaded.experiment.name,
+        seed=plan.settings.seed,
+        count=plan.settings.count,
+        trials=len(plan),
+        axes=plan.axes,
+        only=plan.only,
+        quantities=tuple(
+            QuantityRecord.of(metric.name, quantity)
+            for metric in loaded.metrics
+            for quantity in metric.quantities
+        ),
+        boot=host.boot_id(),
+    )
+
+
+def write_inputs(
+    loaded: Loaded,
+    plan: Plan,
+    folder: Path,
+    run: str,
+    findings: Sequence[Finding],
+    prepared: Mapping[str, Preparation],
+    backends: Mapping[str, Any],
+) -> None:
+    settings = plan.settings
+    about = {
+        "version": VERSION,
+        "run": run,
+        "vmvc": vmvc.__version__,
+        "wall": datetime.now(UTC).isoformat(timespec="seconds"),
+        "folder": str(loaded.folder.resolve()),
+        "git": _git(loaded.folder),
+        "experiment": loaded.experiment.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "plan": {
+            "conditions": plan.condition_count,
+            "trials": len(plan),
+            "blocks": plan.blocks,
+            "warmup": settings.warmup,
+            "count": settings.count,
+            "order": settings.order,
+            "seed": settings.seed,
+            "groups": plan.groups,
+            "only": plan.only,
+        },
+        "host": dict(host.facts()),
+        "findings": [asdict(finding) for finding in findings],
+        "backends": backends,
+        "metrics": {
+            metric.name: metric.options.model_dump(mode="json", exclude_none=True)
+            for metric in loaded.metrics
+        },
+        "conditions": {
+            name: {"facts": dict(one.facts), "findings": [asdict(finding) for finding in one.findings]}
+            for name, one in prepared.items()
+        },
+    }
+    try:
+        durable.write(folder / "experiment.yaml", loaded.source)
+        durable.write(folder / "run.json", json.dumps(about, indent=1, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise StorageError(f"{folder}: {error.strerror}", hint="make room, or choose --results") from error
+
+
+def _git(folder: Path) -> dict[str, object]:
+    """Return commit and state of the checkout that holds the experiment; empty where there is none."""
+    try:
+        head = _git_says(folder, "rev-parse", "HEAD")
+        return {"commit": head, "dirty": bool(_git_says(folder, "status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+def _git_says(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20, check=True
+    )
+    return done.stdout.strip()
