@@ -1,0 +1,32 @@
+"""An image of the experiment -> one root filesystem -> Docker image, folder, or what a machine boots.
+
+Reading order: ``root`` (what every recipe is turned into) and ``cache`` (built once, by content); the recipes
+``tiny``, ``debian``, ``oci``; the renderings ``docker``, ``folder`` and, for machines, ``boot`` with
+``kernel``, ``initramfs`` (its scripts are in ``guest/``) and ``disk``; ``store`` is for the commands.
+"""
+
+from vmvc.images.boot import Bootable, bootable
+from vmvc.images.cache import Entry, cache_dir
+from vmvc.images.cache import entries as cached
+from vmvc.images.docker import docker_image
+from vmvc.images.folder import unpacked
+from vmvc.images.root import RootFs, command_of, root_filesystem
+from vmvc.images.store import RENDERINGS, Built, Removed, build, remove
+
+__all__ = [
+    "RENDERINGS",
+    "Bootable",
+    "Built",
+    "Entry",
+    "Removed",
+    "RootFs",
+    "bootable",
+    "build",
+    "cache_dir",
+    "cached",
+    "command_of",
+    "docker_image",
+    "remove",
+    "root_filesystem",
+    "unpacked",
+]

@@ -1,0 +1,167 @@
+"""A guest -> what a virtual machine boots: a kernel, its initramfs and perhaps a disk; or a disk alone."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from vmvc.contract import Guest, Scalar
+from vmvc.errors import Fault, InputError
+from vmvc.images import cache, cpio, disk, initramfs
+from vmvc.images.archive import Tree
+from vmvc.images.busybox import busybox
+from vmvc.images.kernel import kernel
+from vmvc.images.root import PATH, RootFs, command_of, identity, root_filesystem
+from vmvc.spec import DiskImage, RecipeImage
+
+FORMAT: Final = 1
+"""Raised whenever the same guest gives another initramfs."""
+
+APPEND: Final = (
+    "console=ttyS0",
+    "quiet",
+    "panic=-1",
+    "reboot=t",
+    "net.ifnames=0",
+    "ipv6.disable_ipv6=1",
+    "cryptomgr.notests",
+    "tsc=reliable",
+    "no_timer_check",
+    "random.trust_cpu=on",
+    "8250.nr_uarts=1",
+    "i8042.noaux",
+    "i8042.nokbd",
+)
+"""Kernel arguments: quick, and nothing of the kernel's work on behalf of the guest is switched off."""
+
+SYSTEMD: Final = ("systemd.getty_auto=no", "systemd.firstboot=no")
+
+
+@dataclass(frozen=True, slots=True)
+class Bootable:
+    """What a virtual machine boots.
+
+    ``kernel`` and ``initrd``: ``None`` for a disk that boots through its firmware. ``disk``: never written
+    to, so overlay it; ``None`` where the root is in the initramfs. ``channel``: how commands get in.
+    """
+
+    kernel: Path | None
+    initrd: Path | None
+    append: str
+    disk: Path | None
+    disk_format: str
+    channel: Literal["init", "agent", "none"]
+    digest: str
+    facts: Mapping[str, Scalar]
+
+
+def bootable(guest: Guest, *, root_device: str = "/dev/vda") -> Bootable:
+    """Return what boots the guest, built where it is not in the cache.
+
+    ``root_device``: where the guest sees the disk.
+
+    Raises: ImageError; InputError where the image cannot do what the guest asks for.
+    """
+    if isinstance(guest.image, DiskImage):
+        path, disk_format = disk.own(guest.image, guest.folder)
+        return Bootable(
+            kernel=None,
+            initrd=None,
+            append="",
+            disk=path,
+            disk_format=disk_format,
+            channel="agent",
+            digest=disk.own_digest(path),
+            facts={"disk": str(path), "disk_format": disk_format},
+        )
+    root = root_filesystem(guest.image, guest.folder)
+    systemd = guest.boot == "systemd"
+    in_memory = isinstance(guest.image, RecipeImage) and guest.image.base == "tiny"
+    if systemd and in_memory:
+        raise InputError(
+            Fault(
+                "the image tiny has no systemd",
+                hint="use boot: command, or an image with base debian:bookworm",
+            )
+        )
+    chosen = kernel()
+    program = busybox()
+    explicit = guest.command or guest.image.command
+    command = command_of(guest, root) if explicit or not systemd else ()
+    digest = cache.digest_of(
+        *("boot", FORMAT, root.digest, chosen.digest, cache.digest_of_file(program), initramfs.digest()),
+        *(
+            command,
+            sorted({**root.env, **guest.env}.items()),
+            root.user,
+            root.workdir,
+            root.stop_signal,
+            guest.boot,
+            root_device,
+        ),
+    )
+
+    def build(path: Path) -> None:
+        parts = [initramfs.base(chosen, program, shared=in_memory)]
+        if in_memory:
+            parts.append(cpio.of_tar(root.tar, "root"))
+        parts.append(initramfs.command(_launch(guest, root, command, "" if in_memory else root_device)))
+        path.write_bytes(b"".join(parts))
+
+    base = None if in_memory else disk.of_root(root)
+    initrd = cache.once(cache.image_folder(root.digest) / f"initrd-{digest[:16]}.cpio", build)
+    append = " ".join((*APPEND, *(SYSTEMD if systemd else ())))
+    return Bootable(
+        kernel=chosen.image,
+        initrd=initrd,
+        append=append,
+        disk=base,
+        disk_format="qcow2",
+        channel="agent" if systemd else "init",
+        digest=digest,
+        facts={
+            "kernel_package": chosen.package,
+            "kernel_version": chosen.version,
+            "kernel_arguments": append,
+            "initrd_bytes": initrd.stat().st_size,
+            "root_digest": root.digest,
+            "command": shlex.join(command),
+            "boot": guest.boot,
+        },
+    )
+
+
+def _launch(guest: Guest, root: RootFs, command: Sequence[str], root_device: str) -> initramfs.Launch:
+    """Resolve names in the root file system: its user, its working directory, its command.
+
+    Raises: ImageError, InputError where they are not there.
+    """
+    tree = Tree(root.tar)
+    user = identity(tree, root.user)
+    env = {"PATH": PATH, "HOME": user.home, **root.env, **guest.env}
+    systemd = guest.boot == "systemd"
+    if command and tree.program(command[0], env["PATH"]) is None:
+        raise InputError(
+            Fault(
+                f"the image has no program '{command[0]}'",
+                hint="name one that is in the image: guest.command",
+            )
+        )
+    if systemd and tree.find("/sbin/init") is None:
+        raise InputError(
+            Fault(
+                "the image has no /sbin/init", hint="use boot: command, or an image with base debian:bookworm"
+            )
+        )
+    return initramfs.Launch(
+        argv=command,
+        env=env,
+        identity=user,
+        workdir="/" + (tree.resolve(root.workdir) or root.workdir.strip("/")),
+        stop_signal=root.stop_signal,
+        root_device=root_device,
+        systemd=systemd,
+    )

@@ -1,0 +1,92 @@
+"""A root file system -> an image of the Docker Engine that runs it with the same command, user and folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vmvc.contract import LABEL
+from vmvc.errors import ImageError
+from vmvc.images import cache
+from vmvc.images.root import RootFs, root_filesystem
+from vmvc.spec import Image, OciImage, RecipeImage
+
+if TYPE_CHECKING:
+    import docker
+
+log = logging.getLogger(__name__)
+
+
+def docker_image(image: Image, api: docker.APIClient, folder: Path) -> str:
+    """Return the id of the engine's image; an ``oci`` image is the engine's own, pulled where it is missing.
+
+    Raises: ImageError; InputError for a disk image.
+    """
+    if isinstance(image, OciImage):
+        from vmvc.images import oci
+
+        return oci.engine_image(image.oci, api)
+    root = root_filesystem(image, folder)
+    name = image.base.replace(":", "-") if isinstance(image, RecipeImage) else "image"
+    tag = image_digest(root)[:12]
+    reference = f"{LABEL}/{name}:{tag}"
+    found = _find(api, reference)
+    if found is None:
+        log.info("importing %s into the Docker Engine", reference)
+        _import(api, root, f"{LABEL}/{name}", tag)
+        found = _find(api, reference)
+    if found is None:
+        raise ImageError(f"the Docker Engine lost {reference} just after it was imported", hint="try again")
+    return found
+
+
+def image_digest(root: RootFs) -> str:
+    """Return the digest of a root file system together with its configuration."""
+    return cache.digest_of(root.digest, _changes(root))
+
+
+def _find(api: docker.APIClient, reference: str) -> str | None:
+    from docker.errors import ImageNotFound
+
+    try:
+        found: dict[str, Any] = api.inspect_image(reference)  # type: ignore[no-untyped-call]
+    except ImageNotFound:
+        return None
+    return str(found["Id"])
+
+
+def _import(api: docker.APIClient, root: RootFs, repository: str, tag: str) -> None:
+    from docker.errors import APIError
+
+    try:
+        said = api.import_image_from_file(
+            str(root.tar), repository=repository, tag=tag, changes=_changes(root)
+        )
+    except APIError as error:
+        raise ImageError(
+            f"the Docker Engine could not import {repository}:{tag}: {error.explanation or error}",
+            hint="free space on the engine's disk: docker system df",
+        ) from error
+    for line in str(said).splitlines():
+        answer = json.loads(line) if line.strip() else {}
+        if "error" in answer:
+            raise ImageError(
+                f"the Docker Engine could not import {repository}:{tag}: {answer['error']}",
+                hint="free space on the engine's disk: docker system df",
+            )
+
+
+def _changes(root: RootFs) -> list[str]:
+    """Return the configuration as Dockerfile instructions."""
+    changes = [f"ENV {name}={json.dumps(value)}" for name, value in sorted(root.env.items())]
+    if root.command:
+        changes.append(f"CMD {json.dumps(list(root.command))}")
+    if root.user:
+        changes.append(f"USER {root.user}")
+    changes += [
+        f"WORKDIR {root.workdir}",
+        f"LABEL {LABEL}=image {LABEL}.digest={root.digest}",
+    ]
+    return changes
