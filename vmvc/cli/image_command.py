@@ -12,7 +12,7 @@ import click
 from vmvc import images, load
 from vmvc.cli import progress
 from vmvc.cli.options import only_option
-from vmvc.cli.text import write
+from vmvc.cli.text import plain, write
 from vmvc.run import plan_of, prepare_only
 from vmvc.units import show_bytes
 
@@ -49,13 +49,17 @@ def list_images(as_json: bool) -> None:
 @click.argument("which", metavar="DIGEST|all")
 def remove(which: str) -> None:
     """Remove the image whose digest begins with DIGEST, or all; a run that needs one builds it again."""
-    for entry in images.remove(which):
-        click.echo(f"removed {entry.digest[:12]} {entry.recipe} ({show_bytes(entry.bytes)})")
+    removed = images.remove(which)
+    for digest in removed.digests:
+        click.echo(f"removed {digest[:12]}")
+    click.echo(f"{len(removed.digests)} removed, {show_bytes(removed.bytes)} freed")
+    for reason in removed.left:
+        click.echo(f"left: {plain(reason)}", err=True)
 
 
 def print_images(as_json: bool) -> None:
     """Print what the cache holds."""
-    entries = images.entries()
+    entries = images.cached()
     if as_json:
         click.echo(json.dumps([asdict(entry) for entry in entries], indent=1))
         return
