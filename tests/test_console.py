@@ -91,6 +91,7 @@ def test_what_came_before_the_search_keeps_its_stamp() -> None:
     tap = read_all(b"boot\n", b"ready\n", b"more\n")
     assert tap.search(re.compile("ready")).wait(0) == Event(2, 0.0)
     assert tap.search(re.compile("absent")).wait(0) is None
+    assert read_all(b"ready").search(re.compile("^ready$")).wait(0) == Event(3, 0.0)
 
 
 # --- matching ---------------------------------------------------------------------------------------------
@@ -138,6 +139,7 @@ def test_an_endless_line_stays_bounded() -> None:
     search = Search(re.compile("needle$"))
     for number in range(100):
         search.feed(b"x" * 1000, number)
+    assert len(search._line) == console.LONGEST_LINE
     search.feed(b"needle\n", 100)
     assert search.wait(0) == Event(100)
 

@@ -238,6 +238,7 @@ class FakeBackend(Backend):
     isolation: ClassVar[Isolation] = Isolation.NONE
     options_model: ClassVar[type[Options]] = FakeOptions
     says: ClassVar[str] = "scripted and instant, for trying things out: its numbers mean nothing"
+    instance_type: ClassVar[type[FakeInstance]] = FakeInstance
 
     @property
     def _script(self) -> _Scripted:
@@ -262,7 +263,7 @@ class FakeBackend(Backend):
         return Preparation(facts={"image": "none"})
 
     def instance(self, tag: Tag, guest: Guest) -> FakeInstance:
-        return FakeInstance(tag, guest, self._script)
+        return self.instance_type(tag, guest, self._script)
 
     def leftovers(self) -> Sequence[FakeInstance]:
         self._script.log("leftovers", self.name)
@@ -273,7 +274,7 @@ class FakeBackend(Backend):
             except FileNotFoundError:
                 continue  # Another process is removing it.
             if tag is not None:
-                found.append(FakeInstance(tag, _UNKNOWN, self._script))
+                found.append(self.instance_type(tag, _UNKNOWN, self._script))
         return found
 
 

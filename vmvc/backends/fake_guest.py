@@ -116,7 +116,6 @@ class RunningGuest:
         with contextlib.suppress(OSError):  # It may have ended of itself.
             self._wake.send(b"!")
         self._thread.join()
-        self._wake.close()
 
     def _print(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -150,6 +149,7 @@ class RunningGuest:
             for listener in self._listeners:
                 listener.close()
             self._selector.close()
+            self._wake.close()
             self._ended()
             self.console.write(b"")
 

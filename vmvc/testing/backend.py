@@ -139,7 +139,7 @@ class BackendContract:
 
     def shows(self, variable: str) -> Sequence[str]:
         """Return a command that prints an environment variable and a newline."""
-        return ("printenv", variable)
+        return ("sh", "-c", f'printf "%s\\n" "${variable}"')
 
     # --- the object ---------------------------------------------------------------------------------------
 
@@ -344,12 +344,13 @@ class BackendContract:
             text = b""
             deadline = time.monotonic() + self.timeout
             while _SPEAKS.encode() not in text and time.monotonic() < deadline:
-                before = time.monotonic()
                 chunk = stream.read(0.2)
-                assert time.monotonic() - before < 0.2 + SLACK, "read ignores its timeout"
                 assert chunk != b"", f"the console ended before the guest: {text!r}"
                 text += chunk or b""
             assert text.count(_SPEAKS.encode()) == 1
+            before = time.monotonic()
+            text += stream.read(0.2) or b""
+            assert time.monotonic() - before < 0.2 + SLACK, "read ignores its timeout"
             instance.stop(timeout=self.timeout)
             while (chunk := stream.read(0.2)) != b"":
                 assert time.monotonic() < deadline, "the console does not end with the guest"

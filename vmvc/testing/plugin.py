@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import pickle
 import re
 from collections.abc import Iterable, Mapping
@@ -51,4 +51,4 @@ def check_facts(facts: Mapping[str, object]) -> None:
         assert isinstance(name, str)
         assert name
         assert isinstance(value, str | int | float | bool), f"{name} is not a scalar: {value!r}"
-    json.dumps(facts, allow_nan=False)
+        assert not isinstance(value, float) or math.isfinite(value), f"{name} is no number: {value!r}"
