@@ -157,7 +157,8 @@ def _row(
     five = stats.five_numbers(values)
     interval = stats.median_interval(values)
     if interval is not None:
-        interval = stats.widen(interval, resolution or 0.0)
+        low, high = stats.widen(interval, resolution or 0.0)
+        interval = (max(low, 0.0) if five.min >= 0 else low, high)
     return row.model_copy(
         update={
             "median": five.median,
