@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -15,10 +15,8 @@ from vmvc.images.archive import Tree
 from vmvc.images.busybox import busybox
 from vmvc.images.kernel import kernel
 from vmvc.images.root import PATH, RootFs, command_of, identity, root_filesystem
+from vmvc.images.systemd import units as systemd_units
 from vmvc.spec import DiskImage, RecipeImage
-
-FORMAT: Final = 1
-"""Raised whenever the same guest gives another initramfs."""
 
 APPEND: Final = (
     "console=ttyS0",
@@ -80,40 +78,27 @@ def bootable(guest: Guest, *, root_device: str = "/dev/vda") -> Bootable:
     root = root_filesystem(guest.image, guest.folder)
     systemd = guest.boot == "systemd"
     in_memory = isinstance(guest.image, RecipeImage) and guest.image.base == "tiny"
-    if systemd and in_memory:
+    if not in_memory and not root_device.startswith("/dev/vd"):
         raise InputError(
             Fault(
-                "the image tiny has no systemd",
-                hint="use boot: command, or an image with base debian:bookworm",
+                f"the minimal init has no driver for the disk {root_device}",
+                hint="attach the disk by virtio; other buses are for disk images with a kernel of their own",
             )
         )
-    chosen = kernel()
-    program = busybox()
-    explicit = guest.command or guest.image.command
-    command = command_of(guest, root) if explicit or not systemd else ()
+    chosen, program = kernel(), busybox()
+    command = initramfs.command(_launch(guest, root, "" if in_memory else root_device))
+    append = " ".join((*APPEND, *(SYSTEMD if systemd else ())))
     digest = cache.digest_of(
-        *("boot", FORMAT, root.digest, chosen.digest, cache.digest_of_file(program), initramfs.digest()),
-        *(
-            command,
-            sorted({**root.env, **guest.env}.items()),
-            root.user,
-            root.workdir,
-            root.stop_signal,
-            guest.boot,
-            root_device,
-        ),
+        *(root.digest, chosen.digest, cache.digest_of_file(program), initramfs.digest(), append),
+        hashlib.sha256(command).hexdigest(),
     )
 
     def build(path: Path) -> None:
-        parts = [initramfs.base(chosen, program, shared=in_memory)]
-        if in_memory:
-            parts.append(cpio.of_tar(root.tar, "root"))
-        parts.append(initramfs.command(_launch(guest, root, command, "" if in_memory else root_device)))
-        path.write_bytes(b"".join(parts))
+        memory = cpio.of_tar(root.tar, "root") if in_memory else b""
+        path.write_bytes(initramfs.base(chosen, program, shared=in_memory) + memory + command)
 
     base = None if in_memory else disk.of_root(root)
-    initrd = cache.once(cache.image_folder(root.digest) / f"initrd-{digest[:16]}.cpio", build)
-    append = " ".join((*APPEND, *(SYSTEMD if systemd else ())))
+    initrd = cache.once(root.tar.parent / f"initrd-{digest[:16]}.cpio", build)
     return Bootable(
         kernel=chosen.image,
         initrd=initrd,
@@ -128,13 +113,12 @@ def bootable(guest: Guest, *, root_device: str = "/dev/vda") -> Bootable:
             "kernel_arguments": append,
             "initrd_bytes": initrd.stat().st_size,
             "root_digest": root.digest,
-            "command": shlex.join(command),
             "boot": guest.boot,
         },
     )
 
 
-def _launch(guest: Guest, root: RootFs, command: Sequence[str], root_device: str) -> initramfs.Launch:
+def _launch(guest: Guest, root: RootFs, root_device: str) -> initramfs.Launch:
     """Resolve names in the root file system: its user, its working directory, its command.
 
     Raises: ImageError, InputError where they are not there.
@@ -143,6 +127,16 @@ def _launch(guest: Guest, root: RootFs, command: Sequence[str], root_device: str
     user = identity(tree, root.user)
     env = {"PATH": PATH, "HOME": user.home, **root.env, **guest.env}
     systemd = guest.boot == "systemd"
+    if systemd and tree.find("/sbin/init") is None:
+        raise InputError(
+            Fault(
+                "the image has no systemd",
+                hint="use boot: command, or an image with base debian:bookworm",
+            )
+        )
+    # Without a command of its own, systemd runs the services that the image has enabled.
+    own = guest.command or (None if isinstance(guest.image, DiskImage) else guest.image.command)
+    command = () if systemd and own is None else command_of(guest, root)
     if command and tree.program(command[0], env["PATH"]) is None:
         raise InputError(
             Fault(
@@ -150,18 +144,14 @@ def _launch(guest: Guest, root: RootFs, command: Sequence[str], root_device: str
                 hint="name one that is in the image: guest.command",
             )
         )
-    if systemd and tree.find("/sbin/init") is None:
-        raise InputError(
-            Fault(
-                "the image has no /sbin/init", hint="use boot: command, or an image with base debian:bookworm"
-            )
-        )
+    workdir = "/" + (tree.resolve(root.workdir) or root.workdir.strip("/"))
     return initramfs.Launch(
         argv=command,
         env=env,
         identity=user,
-        workdir="/" + (tree.resolve(root.workdir) or root.workdir.strip("/")),
+        workdir=workdir,
         stop_signal=root.stop_signal,
         root_device=root_device,
         systemd=systemd,
+        units=systemd_units(command, env, user, workdir, root.stop_signal) if systemd else (),
     )

@@ -7,7 +7,7 @@ enough to live in memory, and what this guest runs.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -20,7 +20,12 @@ from vmvc.images.busybox import applets
 from vmvc.images.kernel import Kernel
 from vmvc.images.root import Identity
 
-SCRIPTS: Final = {"init": "init.sh", "vmvc/channel": "channel.sh", "vmvc/request": "request.sh"}
+SCRIPTS: Final = {
+    "init": "init.sh",
+    "vmvc/channel": "channel.sh",
+    "vmvc/enter": "enter.sh",
+    "vmvc/request": "request.sh",
+}
 
 COMMANDS: Final = (
     *("arping", "awk", "base64", "cat", "chown", "cp", "dd", "env", "hostname", "ifconfig", "insmod"),
@@ -104,38 +109,36 @@ def base(kernel: Kernel, busybox: Path, *, shared: bool) -> bytes:
 
 def command(launch: Launch) -> bytes:
     """Return the part that says what this guest runs."""
+    user = launch.identity
     config = {
         "root_device": launch.root_device,
         "boot": "systemd" if launch.systemd else "command",
         "workdir": launch.workdir,
-        "uid": str(launch.identity.uid),
+        "uid": str(user.uid),
         "stop_signal": launch.stop_signal.removeprefix("SIG"),
+        "search": launch.env["PATH"],
     }
-    user = launch.identity
-    enter = [
-        *("exec", "/bin/busybox", "env", "-i"),
-        *_quoted(f"{name}={value}" for name, value in launch.env.items()),
-        *("/bin/busybox", "nsenter", "-r/root", shlex.quote(f"-w/root{launch.workdir}")),
-        *("-G", str(user.gid), "-S", str(user.uid), "--"),
+    environment = (f"{name}={value}" for name, value in launch.env.items())
+    run_as = [
+        "/bin/busybox",
+        "nsenter",
+        "-r/root",
+        f"-w/root{launch.workdir}",
+        f"-G{user.gid}",
+        f"-S{user.uid}",
     ]
-    script = "#!/bin/busybox sh\n"
     items = [
         file("vmvc/config", "".join(f"{name}={shlex.quote(value)}\n" for name, value in config.items())),
-        Item("vmvc/enter", "file", 0o755, _bytes(f'{script}{" ".join(enter)} "$@"\n')),
-        Item(
-            "vmvc/command",
-            "file",
-            0o755,
-            _bytes(f"{script}exec /vmvc/enter {' '.join(_quoted(launch.argv))}\n"),
+        file(
+            "vmvc/run-as",
+            _exec(["/bin/busybox", "env", "-i", *environment, *run_as, "--"]) + b' "$program" "$@"\n',
         ),
+        file("vmvc/command", b"#!/bin/busybox sh\n" + _exec(["/vmvc/enter", *launch.argv]) + b"\n", 0o755),
         *launch.units,
     ]
     return cpio.of_items(items)
 
 
-def _quoted(words: Iterable[str]) -> list[str]:
-    return [shlex.quote(word) for word in words]
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode(errors="surrogateescape")
+def _exec(argv: Sequence[str]) -> bytes:
+    """Return the line of a shell script that becomes this command; bytes that are no UTF-8 are kept."""
+    return f"exec {shlex.join(argv)}".encode(errors="surrogateescape")
