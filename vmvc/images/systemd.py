@@ -1,0 +1,48 @@
+"""A command -> a unit for a machine that boots through systemd; the machine ends when the command ends."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from vmvc.images.archive import Item, file, link
+from vmvc.images.root import Identity
+
+_RUN: Final = "vmvc/run"
+"""What becomes /run of the machine, as a folder of the initramfs."""
+
+_UNIT: Final = """\
+[Unit]
+Description=The guest's command
+
+[Service]
+ExecStart=/run/vmvc/command
+User={uid}
+Group={gid}
+KillSignal={signal}
+StandardOutput=journal+console
+StandardError=journal+console
+SuccessAction=poweroff
+FailureAction=poweroff
+"""
+
+
+def units(
+    argv: Sequence[str], env: Mapping[str, str], identity: Identity, workdir: str, stop_signal: str
+) -> list[Item]:
+    """Return the files that run a command, for the initramfs; none for no command."""
+    if not argv:
+        return []
+    environment = [f"{name}={value}" for name, value in env.items()]
+    script = (
+        f"#!/bin/sh\ncd {shlex.quote(workdir)} && exec {shlex.join(['env', '-i', *environment, *argv])}\n"
+    )
+    unit = _UNIT.format(uid=identity.uid, gid=identity.gid, signal=stop_signal)
+    return [
+        file(f"{_RUN}/vmvc/command", script.encode(errors="surrogateescape"), 0o755),
+        file(f"{_RUN}/systemd/system/vmvc-command.service", unit),
+        link(
+            f"{_RUN}/systemd/system/multi-user.target.wants/vmvc-command.service", "../vmvc-command.service"
+        ),
+    ]
