@@ -284,6 +284,10 @@ _UNKNOWN: Final = Guest(
 """The guest of what another process left behind: only its tag is known, and only its removal makes sense."""
 
 
+def _hang() -> None:
+    threading.Event().wait()
+
+
 class _Scripted:
     """What the options say about one step of one trial."""
 
@@ -326,7 +330,7 @@ class _Scripted:
         if self.options.crash == step and self.faulty(tag):
             os._exit(CRASH_STATUS)
         if self.options.hang == step and self.faulty(tag):
-            threading.Event().wait()
+            _hang()
 
     def of_guest(self, tag: Tag, guest: Guest) -> Script:
         faulty, options = self.faulty(tag), self.options
