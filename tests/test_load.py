@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Final
 
 import pytest
 
@@ -109,6 +111,29 @@ def test_a_file_of_many_faults_tells_the_first_hundred() -> None:
     said = faults(FIRST + keys)
     assert "x.yaml: there are more faults than these" in said
     assert sum(line.startswith("x.yaml:") for line in said) == 101
+
+
+MANY: Final = {
+    "keys": FIRST + "".join(f"k{number}: 1\n" for number in range(80_000)),
+    "backends": "name: a\nmetrics: [startup]\nbackends:\n"
+    + "".join(f"  n{number}: {{kind: fake, x: 1}}\n" for number in range(30_000)),
+    "factors": FIRST + "factors:\n" + "".join(f"  guest.memori{number}: [1]\n" for number in range(40_000)),
+    "claims": FIRST
+    + "claims:\n"
+    + "".join(
+        f"- {{id: c{number}, says: x, metric: startup.raedy, backend: fak}}\n" for number in range(15_000)
+    ),
+    "long key": FIRST + "guest: {" + "a" * 900_000 + ": 1}\n",
+    "long path": FIRST + "factors: {guest." + "a." * 400_000 + "b: [1]}\n",
+}
+
+
+@pytest.mark.parametrize("what", MANY)
+def test_too_much_of_anything_ends_in_good_time(what: str) -> None:
+    start = time.perf_counter()
+    said = faults(MANY[what])
+    assert time.perf_counter() - start < 20
+    assert len("".join(said)) < 50_000
 
 
 # --- what is loaded ---------------------------------------------------------------------------------------

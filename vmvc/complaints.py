@@ -25,9 +25,9 @@ _EXAMINED: Final = 1000
 
 
 def judge(
-    model: type[_Object] | TypeAdapter[_Object], node: Node, source: str, called: str = ""
+    model: type[_Object] | TypeAdapter[_Object], node: Node, source: str, path: Sequence[Step] = ()
 ) -> tuple[_Object | None, list[Fault]]:
-    """Validate the tree strictly; ``called`` is its path in the file, for the messages.
+    """Validate the tree strictly; ``path`` is where it is in the file, for the messages.
 
     Errors in values that the notation has refused already are not told again.
     """
@@ -36,7 +36,7 @@ def judge(
         return adapter.validate_json(json.dumps(node.plain())), []
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
-    return None, list(_Complaints(adapter, node, source, called).of(errors))
+    return None, list(_Complaints(adapter, node, source, path).of(errors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,9 @@ class _Complaint:
 
 
 class _Complaints:
-    def __init__(self, adapter: TypeAdapter[Any], root: Node, source: str, called: str) -> None:
+    def __init__(self, adapter: TypeAdapter[Any], root: Node, source: str, path: Sequence[Step]) -> None:
         self._adapter = adapter
-        self._root = _Spot((called,) if called else (), root, root.place)
+        self._root = _Spot(tuple(path), root, root.place)
         self._source = source
         self._schema: Schema = {}
 

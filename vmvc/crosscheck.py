@@ -1,7 +1,7 @@
 """A tree of nodes -> the plug-ins that it names, and the faults that only they and cross references show.
 
 Every check looks at the tree, not at the validated experiment, so one fault elsewhere hides none here. What
-has a wrong shape is passed over: ``vmvc.complaints`` has told it.
+has a wrong shape, or is more than an experiment may hold, is passed over: ``vmvc.complaints`` has told it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Annotated, Any, Final
 
 from pydantic import Field, TypeAdapter
@@ -19,7 +20,7 @@ from vmvc.errors import EngineError, Fault
 from vmvc.factors import factors_of, judge_settings
 from vmvc.notation import Node, Place, shorten
 from vmvc.registry import backend_class, backend_kinds, metric_class, metric_names
-from vmvc.spec import BUILT_IN_IMAGES, NAME, GuestSpec
+from vmvc.spec import BUILT_IN_IMAGES, MOST_CLAIMS, MOST_NAMES, NAME, GuestSpec
 from vmvc.units import Duration, Percent, Size
 from vmvc.wording import did_you_mean, listed
 
@@ -30,6 +31,9 @@ _BOUNDS: Final[Mapping[str, TypeAdapter[Any]]] = {
     "1": TypeAdapter(_Number | Percent),
 }
 """Unit of a quantity -> what a limit on it can be."""
+
+
+_QUANTITY: Final = rf"{NAME[:-1]}\.[a-z0-9_.-]{{1,64}}"
 
 
 @dataclass(slots=True)
@@ -59,12 +63,16 @@ def _entries(node: Node | None) -> Iterator[tuple[str, Place, Node | None]]:
     """Yield name, place and settings of ``backends`` or ``metrics``, in either form."""
     if node is not None and isinstance(node.value, list):
         seen: set[str] = set()
-        for item in node.value:
+        for item in node.value[:MOST_NAMES]:
             if item.text is not None and item.text not in seen:
                 seen.add(item.text)
                 yield item.text, item.place, None
     elif node is not None:
-        yield from node.items()
+        yield from islice(node.items(), MOST_NAMES)
+
+
+def _is_name(node: Node) -> bool:
+    return node.text is not None and re.fullmatch(NAME, node.text) is not None
 
 
 class _Check:
@@ -126,7 +134,7 @@ class _Check:
             self.found.metrics[name] = metric
             node = settings if settings is not None else Node(place, {})
             if isinstance(node.value, dict):
-                options, faults = judge(metric.options_model, node, self._source, f"metrics.{name}")
+                options, faults = judge(metric.options_model, node, self._source, ("metrics", name))
                 self.found.faults += faults
                 if options is not None:
                     self.found.options[name] = options
@@ -140,11 +148,11 @@ class _Check:
                 self._image(settings.get("guest", "image"), f"backends.{name}.guest.image")
 
     def _image(self, node: Node | None, called: str) -> None:
-        if node is None or node.text is None or not re.fullmatch(NAME, node.text):
-            return
-        if node.text not in self._images:
+        if node is not None and _is_name(node) and node.text not in self._images:
             self._report(
-                node.place, f"{called}: unknown image {node.text!r}", did_you_mean(node.text, self._images)
+                node.place,
+                f"{called}: unknown image {node.text!r}",
+                did_you_mean(str(node.value), self._images),
             )
 
     def factors(self) -> None:
@@ -154,7 +162,7 @@ class _Check:
         guest = self._root.get("guest")
         if sweeps:
             base = guest if guest is not None and isinstance(guest.value, dict) else Node((1, 1), {})
-            self.found.faults += judge_settings(GuestSpec, base, sweeps, self._source, "guest")
+            self.found.faults += judge_settings(GuestSpec, base, sweeps, self._source, ("guest",))
         for factor in sweeps:
             self._fixed(factor.path, factor.place, factor.keys[0])
             if factor.keys == ("image",):
@@ -170,7 +178,7 @@ class _Check:
                     base,
                     factors.get(name, []),
                     self._source,
-                    f"backends.{name}.options",
+                    ("backends", name, "options"),
                 )
 
     def _fixed(self, path: str, place: Place, key: str) -> None:
@@ -185,13 +193,12 @@ class _Check:
     def claims(self) -> None:
         claims = self._root.get("claims")
         seen: dict[str, Place] = {}
-        for index, claim in enumerate(
-            claims.value if claims is not None and isinstance(claims.value, list) else ()
-        ):
+        given = claims.value if claims is not None and isinstance(claims.value, list) else []
+        for index, claim in enumerate(given[:MOST_CLAIMS]):
             called = f"claims[{index}]"
             identity = claim.get("id")
-            if identity is not None and identity.text is not None:
-                first = seen.setdefault(identity.text, identity.place)
+            if identity is not None and _is_name(identity):
+                first = seen.setdefault(str(identity.value), identity.place)
                 if first is not identity.place:
                     what = f"{called}.id: {identity.text!r} names two claims, first in line {first[0]}"
                     self._report(identity.place, what, "give each claim a name of its own")
@@ -201,12 +208,12 @@ class _Check:
                 self._form(claim.get(form), form, quantity, f"{called}.{form}")
 
     def _named(self, node: Node | None, called: str) -> None:
-        if node is not None and node.text is not None and node.text not in self._backends:
-            hint = did_you_mean(node.text, self._backends)
+        if node is not None and _is_name(node) and node.text not in self._backends:
+            hint = did_you_mean(str(node.value), self._backends)
             self._report(node.place, f"{called}: no backend {node.text!r} in this experiment", hint)
 
     def _quantity(self, node: Node | None, called: str) -> Quantity | None:
-        if node is None or node.text is None or "." not in node.text:
+        if node is None or node.text is None or not re.fullmatch(_QUANTITY, node.text):
             return None
         name, _, wanted = node.text.partition(".")
         metrics = [known for known, _, _ in _entries(self._root.get("metrics"))]
@@ -229,7 +236,7 @@ class _Check:
         of, to = bound.get("of"), bound.get("to")
         self._named(of, f"{called}.of")
         self._named(to, f"{called}.to")
-        if of is not None and to is not None and of.text is not None and of.text == to.text:
+        if of is not None and to is not None and _is_name(of) and of.text == to.text:
             self._report(to.place, f"{called}: {of.text!r} is compared with itself", "name two backends")
         unit = "1" if form == "ratio" else quantity.unit if quantity is not None else ""
         for key in ("below", "above"):
@@ -237,10 +244,10 @@ class _Check:
         between = bound.get("between")
         if between is not None and isinstance(between.value, list):
             limits = [
-                self._limit(item, unit, f"{called}.between[{i}]") for i, item in enumerate(between.value)
+                self._limit(item, unit, f"{called}.between[{i}]") for i, item in enumerate(between.value[:2])
             ]
             known = [limit for limit in limits if limit is not None]
-            if len(known) == len(limits) == 2 and known[0] >= known[1]:
+            if len(known) == len(between.value) == 2 and known[0] >= known[1]:
                 shown = listed([str(item) for item in between.value], "and")
                 self._report(
                     between.place, f"{called}.between: {shown} are not in order", "put the smaller one first"
@@ -252,6 +259,6 @@ class _Check:
             return None
         if unit not in _BOUNDS or (isinstance(node.value, str) and not node.value[:1].isdigit()):
             return None
-        value, faults = judge(_BOUNDS[unit], node, self._source, called)
+        value, faults = judge(_BOUNDS[unit], node, self._source, (called,))
         self.found.faults += faults
         return None if value is None else float(value)

@@ -17,8 +17,8 @@ from pydantic import BaseModel, ValidationError
 
 from vmvc.complaints import Schema, judge, schemas_at
 from vmvc.errors import Fault
-from vmvc.notation import MOST, Node, Place
-from vmvc.spec import Level
+from vmvc.notation import MOST, Node, Place, shorten
+from vmvc.spec import MOST_FACTORS, Level
 from vmvc.wording import did_you_mean
 
 _COMBINATIONS: Final = 10_000
@@ -77,16 +77,19 @@ def factors_of(
     """Sort the factors by what they sweep: the guest (``None``) or the options of one backend."""
     found: dict[str | None, list[Factor]] = {}
     faults = []
-    for path, place, levels in (root.get("factors") or root).items() if root.get("factors") else ():
-        backend, keys = target(path)
+    factors = root.get("factors")
+    for path, place, levels in islice(factors.items() if factors is not None else (), MOST_FACTORS):
         if not path.startswith(("guest.", "backends.")):
             continue
+        backend, keys = target(path)
         if not keys or "" in keys:
             tip = "write guest.KEY or backends.NAME.options.KEY"
-            faults.append(Fault(f"factors: {path!r} is no path to a setting", source, *place, hint=tip))
+            faults.append(
+                Fault(f"factors: {shorten(path)!r} is no path to a setting", source, *place, hint=tip)
+            )
         elif backend is not None and backend not in backends:
             tip = did_you_mean(backend, backends)
-            faults.append(Fault(f"factors: {path!r} fits no backend", source, *place, hint=tip))
+            faults.append(Fault(f"factors: {shorten(path)!r} fits no backend", source, *place, hint=tip))
         else:
             nodes = tuple(levels.value) if isinstance(levels.value, list) else ()
             found.setdefault(backend, []).append(Factor(path, place, keys, nodes))
@@ -94,18 +97,18 @@ def factors_of(
 
 
 def judge_settings(
-    model: type[BaseModel], base: Node, factors: Sequence[Factor], source: str, called: str
+    model: type[BaseModel], base: Node, factors: Sequence[Factor], source: str, path: Sequence[str]
 ) -> list[Fault]:
     """Return what is wrong with the settings at every level of every factor that sweeps them."""
-    return list(dict.fromkeys(_Settings(model, base, source, called).judge(factors)))
+    return list(dict.fromkeys(_Settings(model, base, source, path).judge(factors)))
 
 
 class _Settings:
-    def __init__(self, model: type[BaseModel], base: Node, source: str, called: str) -> None:
+    def __init__(self, model: type[BaseModel], base: Node, source: str, path: Sequence[str]) -> None:
         self._model = model
         self._base = base
         self._source = source
-        self._called = called
+        self._path = path
 
     def judge(self, factors: Sequence[Factor]) -> Iterator[Fault]:
         usable = []
@@ -134,7 +137,7 @@ class _Settings:
         return base
 
     def _faults(self, settings: Node) -> list[Fault]:
-        return judge(self._model, settings, self._source, self._called)[1]
+        return judge(self._model, settings, self._source, self._path)[1]
 
     def _blamed(self, faults: Sequence[Fault], factors: Sequence[Factor]) -> Iterator[Fault]:
         """Move what the first levels do elsewhere in the settings to the factor that does it."""
@@ -153,11 +156,11 @@ class _Settings:
         found = schemas_at(schema, factor.keys)
         if any(_one_value(one) for one in found):
             return None
-        known = [".".join((self._called, *keys)) for keys in dict.fromkeys(_paths(schema, ()))]
+        known = [".".join((*self._path, *keys)) for keys in dict.fromkeys(_paths(schema, ()))]
         if found:
-            what, hint = f"factors: {factor.path!r} is no single value", did_you_mean("", known)
+            what, hint = f"factors: {shorten(factor.path)!r} is no single value", did_you_mean("", known)
         else:
-            what, hint = f"factors: unknown path {factor.path!r}", did_you_mean(factor.path, known)
+            what, hint = f"factors: unknown path {shorten(factor.path)!r}", did_you_mean(factor.path, known)
         return Fault(what, self._source, *factor.place, hint=hint or "remove it")
 
     def _levels(self, factor: Factor, base: Node, told: Set[Fault]) -> Iterator[Fault]:

@@ -28,7 +28,7 @@ MOST: Final = 100
 """Faults after which reading ends."""
 
 _LONGEST_NUMBER: Final = 30
-_SHOWN: Final = 60
+_SHOWN: Final = 80
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
@@ -221,7 +221,7 @@ class _Reader:
     def _scalar(self, event: Any, place: Place) -> Node:
         text: str = event.value
         plain = event.implicit[0] or event.tag == "!"
-        shown = text if plain else json.dumps(text, ensure_ascii=False)
+        shown = text if plain and text.isprintable() else json.dumps(text, ensure_ascii=False)
         self._extras(event, place)
         if event.tag is not None:
             return Node(place, None, event.tag)
@@ -274,12 +274,14 @@ class _Reader:
         elif name in values:
             line, _ = mapping.keys[name]
             self._report(
-                key.place, f"the key {name!r} stands here again, first in line {line}", "keep one of them"
+                key.place,
+                f"the key {shorten(name)!r} stands here again, first in line {line}",
+                "keep one of them",
             )
         else:
             if not node.shown and node.value is None:
                 node.place = key.place
-            self._null(node, repr(name))
+            self._null(node, repr(shorten(name)))
             values[name] = node
             mapping.keys[name] = key.place
 

@@ -33,7 +33,10 @@ NAME: Final = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
 
 NAMES: Final = "list of names"
 """Step in an error's ``loc``: this form of ``backends`` and ``metrics`` was taken for the intended one."""
-_MOST_NAMES: Final = 100
+MOST_NAMES: Final = 100
+"""Most backends, and most metrics, of an experiment."""
+MOST_FACTORS: Final = 20
+MOST_CLAIMS: Final = 1000
 
 Name = Annotated[str, Field(pattern=NAME)]
 """A name that is safe as folder, label, host name and condition: ``a-z 0-9 -``, 1 to 64 characters."""
@@ -328,7 +331,7 @@ class _NamesToo:
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
         name = core_schema.str_schema(pattern=NAME)
-        names = core_schema.list_schema(name, min_length=1, max_length=_MOST_NAMES)
+        names = core_schema.list_schema(name, min_length=1, max_length=MOST_NAMES)
         return core_schema.tagged_union_schema(
             {
                 NAMES: core_schema.no_info_after_validator_function(self._expand, names),
@@ -466,14 +469,14 @@ class Experiment(Model):
     )
     guest: GuestSpec = Field(default_factory=GuestSpec, description="What runs, the same on every backend.")
     backends: Annotated[
-        Mapping[Name, BackendSpec], Field(min_length=1, max_length=_MOST_NAMES), _NamesToo(BackendSpec)
+        Mapping[Name, BackendSpec], Field(min_length=1, max_length=MOST_NAMES), _NamesToo(BackendSpec)
     ] = Field(description="Backends to compare: a list of names, or a mapping of names to settings.")
     factors: Annotated[
         Mapping[
             Annotated[str, Field(pattern=r"^(guest|backends)(\.[A-Za-z0-9_-]+)+$")],
             Annotated[tuple[Level, ...], Field(min_length=1, max_length=10_000)],
         ],
-        Field(max_length=20),
+        Field(max_length=MOST_FACTORS),
     ] = Field(
         default_factory=dict,
         description="Settings to sweep: `guest.KEY` or `backends.NAME.options.KEY` -> list of levels. "
@@ -481,11 +484,11 @@ class Experiment(Model):
     )
     metrics: Annotated[
         Mapping[Name, Mapping[str, JsonValue]],
-        Field(min_length=1, max_length=_MOST_NAMES),
+        Field(min_length=1, max_length=MOST_NAMES),
         _NamesToo(dict),
     ] = Field(description="What to measure: a list of names, or a mapping of names to options.")
     trials: Trials = Field(default_factory=Trials, description="How often, in which order, how patiently.")
-    claims: Annotated[tuple[Claim, ...], Field(max_length=1000)] = Field(
+    claims: Annotated[tuple[Claim, ...], Field(max_length=MOST_CLAIMS)] = Field(
         default=(), description="Hypotheses; stored with the run."
     )
 
