@@ -299,6 +299,10 @@ class Instance(ABC):
     def alive(self) -> bool:
         """Say whether the guest still runs; cheap (well under a millisecond), so no engine is asked."""
 
+    def epitaph(self) -> str:
+        """Say in a few words how a guest that is not alive ended; "" where the platform does not tell."""
+        return ""
+
     @abstractmethod
     def processes(self) -> Processes:
         """Return the host pids.

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, cast
 
 from vmvc import images
+from vmvc.backends import ports
 from vmvc.backends.docker_client import (
     DockerOptions,
+    Unreachable,
     connect,
-    connection_fault,
     reached_at,
     translated,
 )
@@ -57,7 +58,8 @@ class DockerBackend(Backend):
                 info = api.info()
                 networks = {one["Name"] for one in api.networks()}
         except EngineError as error:
-            return [connection_fault(error.__cause__ or error, self._address)]
+            code = error.code if isinstance(error, Unreachable) else "docker.unreachable"
+            return [Finding(code, Severity.ERROR, error.what, error.hint)]
         return list(_judge(info, networks, self._options, self._local(info)))
 
     def describe(self) -> Mapping[str, Scalar]:
@@ -107,6 +109,12 @@ class DockerBackend(Backend):
                     hint="use a console or exec probe, or another network: options.network",
                 )
             )
+        for port in guest.ports if self._options.network == "host" else ():
+            if what := ports.obstacle(port):
+                raise EngineError(
+                    f"the container would share the host's ports: {what}",
+                    hint="stop it, or let the guest use another port",
+                )
         with translated("prepare the image", failure=ImageError):
             image = images.docker_image(guest.image, api, guest.folder)
             inspected = api.inspect_image(image)  # type: ignore[no-untyped-call]
@@ -158,14 +166,14 @@ class DockerBackend(Backend):
 
     def _body(self, guest: Guest, image: str, labels: Mapping[str, str]) -> Mapping[str, Any]:
         """Return what ``POST /containers/create`` is sent."""
-        ports = [f"{port}/tcp" for port in guest.ports]
+        exposed = [f"{port}/tcp" for port in guest.ports]
         published = "127.0.0.1" if reached_at(self._address) is None else "0.0.0.0"
         command = guest.command or getattr(guest.image, "command", None)
         body: dict[str, Any] = {
             "Image": image,
             "Labels": dict(labels),
             "Env": [f"{name}={value}" for name, value in guest.env.items()],
-            "ExposedPorts": {port: {} for port in ports},
+            "ExposedPorts": {port: {} for port in exposed},
             # A health check would run commands in the guest while it is measured.
             "Healthcheck": {"Test": ["NONE"]},
             "HostConfig": {
@@ -173,7 +181,7 @@ class DockerBackend(Backend):
                 "MemorySwap": guest.memory,
                 "NanoCpus": guest.cpus * 10**9,
                 "NetworkMode": self._options.network,
-                "PortBindings": {port: [{"HostIp": published, "HostPort": ""}] for port in ports},
+                "PortBindings": {port: [{"HostIp": published, "HostPort": ""}] for port in exposed},
                 "LogConfig": LOG,
                 "Init": False,
             },

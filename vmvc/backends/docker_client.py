@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from docker.utils import kwargs_from_env
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from vmvc.contract import Finding, Options, Severity
+from vmvc.contract import Options
 from vmvc.errors import DeadlineExceeded, EngineError, ImageError, StepFailed, VmvcError
 
 FIRST_ANSWER: Final = 10
@@ -68,25 +69,38 @@ class DockerOptions(Options):
 # --- connecting -------------------------------------------------------------------------------------------
 
 
+class Unreachable(EngineError):
+    """No client could be made; ``code`` is that of the finding."""
+
+    def __init__(self, code: str, what: str, *, hint: str) -> None:
+        super().__init__(what, hint=hint)
+        self.code = code
+
+
 def connect(options: DockerOptions) -> tuple[docker.APIClient, str]:
     """Return a client and the address of its engine.
 
-    Raises: EngineError.
+    Raises: Unreachable.
     """
-    address = ""
+    target = _target(options)
+    address = str(target.setdefault("base_url", "unix:///var/run/docker.sock"))
     try:
-        target = _target(options)
-        address = str(target.get("base_url") or "unix:///var/run/docker.sock")
+        _knock(address)
         api = docker.APIClient(
             **target, version="auto", timeout=FIRST_ANSWER, use_ssh_client=address.startswith("ssh:")
         )
     except (DockerException, requests.RequestException, OSError, ValueError) as error:
-        fault = connection_fault(error, address)
-        raise EngineError(fault.what, hint=fault.remedy) from error
+        raise _unreachable(error, address) from error
     api.timeout = ANY_ANSWER
     # A local socket needs no proxy and no .netrc; looking for them costs time at every call.
-    api.trust_env = not address.startswith("unix:")
+    api.trust_env = socket_of(address) is None
     return api, address
+
+
+def socket_of(address: str) -> str | None:
+    """Return the path of a local engine's socket; ``None`` where it is reached otherwise."""
+    parts = urlsplit(address)
+    return parts.path if parts.scheme == "unix" else None
 
 
 def reached_at(address: str) -> str | None:
@@ -97,31 +111,34 @@ def reached_at(address: str) -> str | None:
     return parts.hostname
 
 
-def connection_fault(error: BaseException, address: str) -> Finding:
-    """Say why no client could be made."""
-    if isinstance(error, VmvcError):
-        return Finding("docker.context", Severity.ERROR, error.what, error.hint)
+def _knock(address: str) -> None:
+    """See whether a local engine listens: the client would bury the reason, and leave its socket open.
+
+    Raises: OSError.
+    """
+    if path := socket_of(address):
+        with socket.socket(socket.AF_UNIX) as trial:
+            trial.connect(path)
+
+
+def _unreachable(error: BaseException, address: str) -> Unreachable:
     cause = _system_error(error)
-    where = address or "the Docker Engine"
     if isinstance(cause, PermissionError):
-        return Finding(
+        return Unreachable(
             "docker.permission",
-            Severity.ERROR,
-            f"this user may not use the Docker Engine at {where}: permission denied",
-            "sudo usermod -aG docker $USER, then log in again",
+            f"this user may not use the Docker Engine at {address}: permission denied",
+            hint="sudo usermod -aG docker $USER, then log in again",
         )
-    if isinstance(error, InvalidVersion) or "too old" in str(error):
-        return Finding(
+    if isinstance(error, InvalidVersion):
+        return Unreachable(
             "docker.api-too-old",
-            Severity.ERROR,
-            f"the Docker Engine at {where} speaks another version of the API: {error}",
-            "upgrade Docker Engine to 20.10 or newer",
+            f"the Docker Engine at {address} is too old: {error}",
+            hint="upgrade Docker Engine to 20.10 or newer",
         )
-    return Finding(
+    return Unreachable(
         "docker.unreachable",
-        Severity.ERROR,
-        f"no Docker Engine answers at {where}: {cause or error}",
-        "start it (sudo systemctl start docker), or check DOCKER_HOST and the docker context",
+        f"no Docker Engine answers at {address}: {cause or error}",
+        hint="start it (sudo systemctl start docker), or check DOCKER_HOST and the docker context",
     )
 
 
@@ -151,7 +168,7 @@ def _current_context(folder: Path) -> str:
 def _context(folder: Path, name: str) -> dict[str, Any]:
     """Read a context as the ``docker`` command stores it.
 
-    Raises: EngineError.
+    Raises: Unreachable.
     """
     identity = hashlib.sha256(name.encode()).hexdigest()
     try:
@@ -159,7 +176,8 @@ def _context(folder: Path, name: str) -> dict[str, Any]:
         endpoint = meta["Endpoints"]["docker"]
         target: dict[str, Any] = {"base_url": endpoint["Host"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EngineError(
+        raise Unreachable(
+            "docker.context",
             f"there is no usable Docker context '{name}' in {folder}",
             hint="docker context ls shows those there are",
         ) from error

@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import docker
 import psutil
@@ -18,10 +17,18 @@ import requests
 from docker.errors import APIError, DockerException, NotFound
 
 from vmvc.backends import docker_host, docker_streams
-from vmvc.backends.docker_client import ask, reached_at, translated
+from vmvc.backends.docker_client import ask, reached_at, socket_of, translated
 from vmvc.backends.docker_host import HostSide
 from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Processes, Tag
-from vmvc.errors import CleanupError, DeadlineExceeded, EngineError, GuestDied, StepFailed, Unavailable
+from vmvc.errors import (
+    CleanupError,
+    DeadlineExceeded,
+    EngineError,
+    GuestDied,
+    StepFailed,
+    Unavailable,
+    VmvcError,
+)
 
 GONE_WITHIN: Final = 45.0
 """Seconds for a removal, retries included."""
@@ -36,12 +43,6 @@ class Engine:
 
     api: docker.APIClient
     address: str
-
-    @property
-    def socket(self) -> str | None:
-        """Path of the engine's socket where it has one."""
-        parts = urlsplit(self.address)
-        return parts.path if parts.scheme == "unix" else None
 
 
 class DockerInstance(Instance):
@@ -96,16 +97,15 @@ class DockerInstance(Instance):
     def console(self) -> ByteStream:
         """Return both output channels; the engine tells line by line and keeps a line until it is whole."""
         options = {"follow": 1, "stdout": 1, "stderr": 1, "tail": "all"}
+        path = f"/containers/{self._container}/logs"
+        api = self._engine().api
         with translated("show the container's console"):
-            answer = ask(
-                self._engine().api,
-                "GET",
-                f"/containers/{self._container}/logs",
-                params=options,
-                stream=True,
-                timeout=(10, None),
-            )
-        return docker_streams.Console(answer, f"console of {self.tag.name}")
+            answer = ask(api, "GET", path, params=options, stream=True, timeout=(10, None))
+
+        def everything() -> bytes:
+            return ask(api, "GET", path, params={**options, "follow": 0}).content
+
+        return docker_streams.Console(answer, everything, f"console of {self.tag.name}")
 
     def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
         """Run a command by ``docker exec``.
@@ -161,12 +161,19 @@ class DockerInstance(Instance):
             self._watch = _Watch(self._engine().api, self._id)
         return self._watch.running
 
+    def epitaph(self) -> str:
+        """Say how the container ended; the engine is asked."""
+        with suppress(VmvcError), translated("inspect the container"):
+            state = self._engine().api.inspect_container(self._container)["State"]
+            return "" if state["Running"] else _how_it_ended(state)
+        return ""
+
     def processes(self) -> Processes:
         """Return as own its cgroup, as helpers its shim and port proxies, as shared the engine."""
         host = self._here()
         bindings = (self._look()["NetworkSettings"]["Ports"] or {}).values()
         ports = [int(one["HostPort"]) for published in bindings for one in published or ()]
-        return host.processes(ports, self._engine().socket)
+        return host.processes(ports, socket_of(self._engine().address))
 
     def cgroup(self) -> Path | None:
         return self._here().cgroup

@@ -6,10 +6,11 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import requests
+from docker.errors import DockerException
 from docker.types import CancellableStream
 
 from vmvc.backends.streams import Pump
@@ -73,11 +74,18 @@ def feed(response: requests.Response, data: bytes) -> None:
 
 
 class Console:
-    """What a container prints, both channels as they arrive. A ``vmvc.contract.ByteStream``."""
+    """What a container prints, both channels as they arrive. A ``vmvc.contract.ByteStream``.
 
-    def __init__(self, response: requests.Response, name: str) -> None:
+    ``everything`` returns the whole log again: at the end of the guest the engine drops a last line without a
+    newline from a stream that follows.
+    """
+
+    def __init__(self, response: requests.Response, everything: Callable[[], bytes], name: str) -> None:
+        self._everything = everything
         self._frames = Frames()
         self._pump = pump(response, name)
+        self._seen = 0
+        self._over = False
 
     def read(self, timeout: float) -> bytes | None:
         """Return what arrived; the engine hands on whole lines, or what there is when the guest ends.
@@ -85,9 +93,27 @@ class Console:
         Raises: StepFailed where the engine broke the stream off.
         """
         data = self._pump.read(timeout)
-        if not data:
-            return data
-        return b"".join(payload for _, payload in self._frames.feed(data)) or None
+        if data is None:
+            return None
+        if data == b"":
+            return self._rest()
+        text = _text(self._frames, data)
+        self._seen += len(text)
+        return text or None
 
     def close(self) -> None:
+        self._over = True
         self._pump.close()
+
+    def _rest(self) -> bytes:
+        if self._over:
+            return b""
+        self._over = True
+        # A container that is removed has no rest.
+        with contextlib.suppress(DockerException, requests.RequestException):
+            return _text(Frames(), self._everything())[self._seen :]
+        return b""
+
+
+def _text(frames: Frames, data: bytes) -> bytes:
+    return b"".join(payload for _, payload in frames.feed(data))

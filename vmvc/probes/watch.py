@@ -59,8 +59,9 @@ class Watch:
     def _died(self) -> NoReturn:
         if self._console is not None:
             self._console.drain(0.2)
+        how = self._instance.epitaph()
         raise GuestDied(
-            f"the guest ended before it was ready; {self._last_seen(10)}",
+            f"the guest ended before it was ready{f' ({how})' if how else ''}; {self._last_seen(10)}",
             hint="run the guest's command by hand in the same image and read its error",
         )
 
