@@ -73,7 +73,10 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One measured value of a quantity, in its unit; ``resolution`` bounds the instrument's own error."""
+    """One measured value of a quantity, in its unit.
+
+    ``resolution``, in that unit: the true value lies in [value - resolution, value]; ``None``: not known.
+    """
 
     quantity: str
     value: float
