@@ -8,6 +8,7 @@ Reading order: ``root`` (what every recipe is turned into) and ``cache`` (built 
 from vmvc.images.boot import Bootable, bootable
 from vmvc.images.cache import Entry, cache_dir
 from vmvc.images.cache import entries as cached
+from vmvc.images.clock import emulated_clock
 from vmvc.images.docker import docker_image
 from vmvc.images.folder import unpacked
 from vmvc.images.root import RootFs, command_of, root_filesystem
@@ -26,6 +27,7 @@ __all__ = [
     "cached",
     "command_of",
     "docker_image",
+    "emulated_clock",
     "remove",
     "root_filesystem",
     "unpacked",

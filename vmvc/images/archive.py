@@ -46,14 +46,18 @@ def text_mode(content: str) -> int:
 
 
 def with_folders(items: Iterable[Item]) -> list[Item]:
-    """Return the items by path, each once (the last one counts), with every folder above them."""
+    """Return the items by path, each once (the last one counts), with every folder above them.
+
+    Raises: ImageError where something is below what is no folder.
+    """
     found: dict[str, Item] = {}
     for item in items:
         found[item.path] = item
     for path in list(found):
         above = posixpath.dirname(path)
         while above:
-            found.setdefault(above, folder(above))
+            if found.setdefault(above, folder(above)).kind != "folder":
+                raise ImageError(f"the image's {above} is not a folder", hint=f"correct files: /{path}")
             above = posixpath.dirname(above)
     return [found[path] for path in sorted(found)]
 

@@ -15,7 +15,7 @@ from vmvc.images.archive import Tree
 from vmvc.images.busybox import busybox
 from vmvc.images.kernel import kernel
 from vmvc.images.root import PATH, RootFs, command_of, identity, root_filesystem
-from vmvc.images.systemd import units as systemd_units
+from vmvc.images.systemd import files as systemd_files
 from vmvc.spec import DiskImage, RecipeImage
 
 APPEND: Final = (
@@ -153,5 +153,5 @@ def _launch(guest: Guest, root: RootFs, root_device: str) -> initramfs.Launch:
         stop_signal=root.stop_signal,
         root_device=root_device,
         systemd=systemd,
-        units=systemd_units(command, env, user, workdir, root.stop_signal) if systemd else (),
+        units=systemd_files(command, env, user, workdir, root.stop_signal) if systemd else (),
     )

@@ -63,7 +63,7 @@ def image_folder(digest: str) -> Path:
     return cache_dir() / "images" / digest
 
 
-def once(path: Path, build: Callable[[Path], None]) -> Path:
+def once(path: Path, build: Callable[[Path], object]) -> Path:
     """Return ``path`` in the cache; where it is missing, let ``build`` make it under another name first.
 
     ``build`` gets a path that does not exist and leaves a file or a folder there.
@@ -80,7 +80,7 @@ def once(path: Path, build: Callable[[Path], None]) -> Path:
 
 def note_recipe(digest: str, recipe: Mapping[str, object]) -> None:
     """Keep beside the renderings what they were made from."""
-    once(image_folder(digest) / RECIPE, lambda path: _write(path, json.dumps(recipe, sort_keys=True)))
+    once(image_folder(digest) / RECIPE, lambda path: path.write_text(json.dumps(recipe, sort_keys=True)))
 
 
 def entries() -> list[Entry]:
@@ -135,7 +135,7 @@ def drop_parts() -> None:
 # --- building -------------------------------------------------------------------------------------------
 
 
-def _build(path: Path, build: Callable[[Path], None]) -> None:
+def _build(path: Path, build: Callable[[Path], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f"{_PARTIAL}{path.name}-*"):
         _remove(left)
@@ -147,10 +147,6 @@ def _build(path: Path, build: Callable[[Path], None]) -> None:
         durable.sync_folder(path.parent)
     finally:
         _remove(partial)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _sync(path: Path) -> None:

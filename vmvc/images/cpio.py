@@ -16,10 +16,8 @@ from vmvc.images.archive import Item, Tree, with_folders
 _KINDS: Final = {"file": stat.S_IFREG, "folder": stat.S_IFDIR, "link": stat.S_IFLNK, "device": stat.S_IFCHR}
 _TAR_KINDS: Final = {
     tarfile.REGTYPE: stat.S_IFREG,
-    tarfile.AREGTYPE: stat.S_IFREG,
     tarfile.DIRTYPE: stat.S_IFDIR,
     tarfile.SYMTYPE: stat.S_IFLNK,
-    tarfile.CHRTYPE: stat.S_IFCHR,
 }
 
 
@@ -33,7 +31,7 @@ def of_items(items: Iterable[Item]) -> bytes:
 
 
 def of_tar(path: Path, below: str) -> bytes:
-    """Return the archive of a small root file system (it is all in memory), put below a folder."""
+    """Return the archive of a tar of ours (files, folders, symbolic links), put below a folder."""
     parts = [_entry(1, below, stat.S_IFDIR | 0o755, b"")]
     with tarfile.open(path, "r:") as tar:
         for number, (name, member) in enumerate(sorted(Tree(path).members.items()), start=2):
@@ -44,8 +42,7 @@ def of_tar(path: Path, below: str) -> bytes:
                 content = data.read()
             mode = _TAR_KINDS[member.type] | member.mode
             owner = (member.uid, member.gid)
-            device = (member.devmajor, member.devminor)
-            parts.append(_entry(number, f"{below}/{name}", mode, content, owner=owner, device=device))
+            parts.append(_entry(number, f"{below}/{name}", mode, content, owner=owner))
     return b"".join([*parts, _TRAILER])
 
 

@@ -60,7 +60,7 @@ def _bootstrap(image: RecipeImage, digest: str, path: Path) -> None:
         staged = Path(name)
         staged.chmod(0o755)
         hook = staged / "customize"
-        hook.write_text(_customize(image, digest, staged))
+        hook.write_text(customize(image, digest, staged))
         hook.chmod(0o755)
         root = os.geteuid() == 0
         tool.run(
@@ -78,7 +78,7 @@ def _bootstrap(image: RecipeImage, digest: str, path: Path) -> None:
             ],
             doing=f"build debian:{suite}",
             env={"SOURCE_DATE_EPOCH": "1"},
-            hint=lambda said: _hint(said, suite, root=root),
+            hint=lambda said: hint_of(said, suite, root=root),
             progress=lambda line: log.info("%s", line) if line.startswith("I: ") else log.debug("%s", line),
         )
 
@@ -102,7 +102,7 @@ def _starter() -> str:
     return (resources.files("vmvc.images") / "guest" / "services.sh").read_text()
 
 
-def _customize(image: RecipeImage, digest: str, staged: Path) -> str:
+def customize(image: RecipeImage, digest: str, staged: Path) -> str:
     """Return the script that finishes the root, run by mmdebstrap outside with the root as its argument."""
     services = shlex.join(image.services)
     enabled = [*image.services, "qemu-guest-agent"]
@@ -144,13 +144,13 @@ def _customize(image: RecipeImage, digest: str, staged: Path) -> str:
     return "\n".join([*lines, ""])
 
 
-def _hint(said: str, suite: str, *, root: bool) -> str:
+def hint_of(said: str, suite: str, *, root: bool) -> str:
     """Turn what mmdebstrap complained about into one action."""
     if found := _NO_SERVICE.search(said):
         return f"no package of the image has the service '{found[1]}'; there are: {found[2]}"
     if found := _MISSING.search(said):
         return f"debian:{suite} has no package '{found[1] or found[2]}'; correct packages"
-    if "does not have a Release file" in said or "404" in said:
+    if "does not have a Release file" in said or "404  Not Found" in said:
         return f"there is no Debian suite '{suite}' where this machine gets its packages; correct base"
     if "NO_PUBKEY" in said or "keyring" in said:
         return "sudo apt-get install debian-archive-keyring"

@@ -82,6 +82,8 @@ def own(image: DiskImage, base: Path) -> tuple[Path, str]:
                 f"the disk image {path} {what}", hint="check images: disk; a relative path starts at the file"
             )
         )
+    if path.stat().st_size == 0:
+        raise InputError(Fault(f"the disk image {path} is empty", hint="name a qcow2, raw or VDI file"))
     found = str(_inspect(path)["format"])
     if image.format not in ("auto", found):
         raise InputError(

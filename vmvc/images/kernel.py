@@ -81,12 +81,12 @@ def _download(folder: Path) -> None:
         folder.mkdir(parents=True)
         shutil.copy(files / "boot" / f"vmlinuz-{release}", folder / "vmlinuz")
         library = next(path for path in (files / "lib/modules", files / "usr/lib/modules") if path.is_dir())
-        order = _copy_modules(library / release, folder / "modules")
+        order = copy_modules(library / release, folder / "modules")
     about = {"package": package, "version": version, "release": release, "load_order": order}
     (folder / "kernel.json").write_text(json.dumps(about, indent=1))
 
 
-def _copy_modules(library: Path, target: Path) -> dict[str, list[str]]:
+def copy_modules(library: Path, target: Path) -> dict[str, list[str]]:
     """Copy what ``MODULES`` need, uncompressed; return for each the names to load in order."""
     target.mkdir()
     built_in = {_name(Path(line)) for line in (library / "modules.builtin").read_text().split()}

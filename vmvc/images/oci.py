@@ -99,15 +99,20 @@ def engine() -> Iterator[docker.APIClient]:
         api.close()
 
 
+def split(reference: str) -> tuple[str, str | None]:
+    """Return repository and tag (``latest`` where none is given; none beside a digest)."""
+    if "@" in reference:
+        return reference, None
+    name, _, tag = reference.rpartition(":")
+    return (name, tag) if name and "/" not in tag else (reference, "latest")
+
+
 def _pull(reference: str, api: docker.APIClient) -> None:
     """Pull an image, the progress in the log once in a while."""
-    name, _, tag = reference.rpartition(":")
-    repository, tag = (name, tag) if name and "/" not in tag else (reference, "latest")
-    if "@" in reference:
-        repository, tag = reference, ""
+    repository, tag = split(reference)
     log.info("pulling %s", reference)
     told = time.monotonic()
-    for step in api.pull(repository, tag=tag or None, stream=True, decode=True):
+    for step in api.pull(repository, tag=tag, stream=True, decode=True):
         if "error" in step:
             raise ImageError(
                 f"the Docker Engine could not pull {reference}: {step['error']}",

@@ -28,7 +28,7 @@ FailureAction=poweroff
 """
 
 
-def units(
+def files(
     argv: Sequence[str], env: Mapping[str, str], identity: Identity, workdir: str, stop_signal: str
 ) -> list[Item]:
     """Return the files that run a command, for the initramfs; none for no command."""
