@@ -119,6 +119,21 @@ def test_an_interrupt_removes_the_instance_first(worker: Worker, tmp_path: Path)
     assert not used.leftovers()
 
 
+def test_a_close_in_the_middle_lets_the_child_clean_up(worker: Worker, tmp_path: Path) -> None:
+    used = backend(tmp_path, ready=30.0)
+
+    def leave() -> None:
+        if worker.step.name == "ready":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        worker.call("trial", job(used), timeout=20, tick=leave)
+    begun = time.monotonic()
+    worker.close()
+    assert time.monotonic() - begun < 4
+    assert not used.leftovers()
+
+
 PARENT = """
 import sys
 from pathlib import Path

@@ -60,6 +60,7 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         self._lifeline = -1
+        self._busy = False
         self.step = Step("start-up", 0)
 
     def call(
@@ -72,6 +73,7 @@ class Worker:
         """
         connection = self._ensure()
         self.step = Step(verb, time.monotonic_ns() + round(timeout * 1e9))
+        self._busy = True
         try:
             connection.send((verb, arguments))
             while True:
@@ -89,6 +91,7 @@ class Worker:
                 tick()
         except (EOFError, ConnectionError) as error:
             raise WorkerDied(self._epitaph(), step=self.step.name, hint=self._log_hint()) from error
+        self._busy = False
         good, value = answer
         if good:
             return value
@@ -106,10 +109,12 @@ class Worker:
         self._release()
 
     def close(self) -> None:
-        """Let the child end by itself; harmless where there is none."""
+        """Let the child end by itself, also in the middle of a request; harmless where there is none."""
         if self._process is None or self._connection is None:
             return
         self._connection.close()
+        if self._busy:
+            self.interrupt()
         try:
             self._process.wait(GRACE)
         except subprocess.TimeoutExpired:
@@ -141,6 +146,7 @@ class Worker:
         return self._connection
 
     def _release(self) -> None:
+        self._busy = False
         if self._process is not None:
             self._process.wait()
             self._process = None
