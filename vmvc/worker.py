@@ -187,8 +187,10 @@ class _Service:
             raise Interrupted("interrupted")
 
     def announce(self, step: str, seconds: float) -> None:
+        """Tell the parent; where it is gone there is nobody to tell, and the instance must go all the same."""
         self.announced = step
-        self._connection.send(Step(step, self._clock.now() + round(seconds * 1e9)))
+        with contextlib.suppress(BrokenPipeError):
+            self._connection.send(Step(step, self._clock.now() + round(seconds * 1e9)))
 
     def check(self, backend: Backend) -> object:
         return tuple(self._here(backend).check())
