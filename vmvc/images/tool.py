@@ -83,10 +83,14 @@ def run(
             errors="replace",
         ) as process:
             assert process.stderr is not None
-            for line in process.stderr:
-                complaints.append(line)
-                if progress is not None:
-                    progress(line.rstrip())
+            try:
+                for line in process.stderr:
+                    complaints.append(line)
+                    if progress is not None:
+                        progress(line.rstrip())
+            except BaseException:
+                process.terminate()  # It cleans up after itself; leaving the block waits for that.
+                raise
         output.seek(0)
         printed = output.read()
     if process.returncode != 0:
