@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -148,6 +149,13 @@ class ProcessInstance(Instance):
         if self._launched is not None:
             return self._started and not self._launched.ended(0)
         return bool(process_tree.members(self.tag, self._keepers()))
+
+    def epitaph(self) -> str:
+        """Say how the command ended."""
+        status = self._launched.status(0) if self._launched is not None and self._started else None
+        if status is None:
+            return ""
+        return f"exit code {status}" if status >= 0 else f"killed by {signal.Signals(-status).name}"
 
     def processes(self) -> Processes:
         """Return the tree as own; launcher and keeper, vmvc's instrument and not the guest's, as shared."""

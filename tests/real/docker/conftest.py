@@ -36,8 +36,8 @@ def backend() -> Iterator[DockerBackend]:
 
 
 @pytest.fixture
-def make(backend: DockerBackend) -> Iterator[Make]:
-    """Make instances that are gone after the test."""
+def make(backend: DockerBackend, derived: object) -> Iterator[Make]:
+    """Make instances that are gone after the test, and before the images that they use."""
     made: list[DockerInstance] = []
     run = f"test-{secrets.token_hex(4)}"
 

@@ -178,11 +178,15 @@ def test_a_context_that_is_not_there(config: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.real("root")
-def test_an_engine_whose_processes_cannot_be_seen(tmp_path: Path) -> None:
+def test_an_engine_whose_processes_cannot_be_seen() -> None:
     """In another process namespace the engine's process numbers mean nothing, as on another host."""
     code = """
-import sys, time
-from tests.real.docker.test_connection import *
+import sys
+from tests.real.docker.guests import says, until
+from vmvc import owner
+from vmvc.backends.docker import DockerBackend
+from vmvc.backends.docker_client import DockerOptions
+from vmvc.contract import Tag
 from vmvc.errors import Unavailable
 backend = DockerBackend("docker", DockerOptions())
 backend.prepare(says("sleep 1"))
@@ -210,7 +214,7 @@ finally:
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         timeout=60,
     )
     lines = done.stdout.splitlines()
