@@ -117,13 +117,10 @@ class LibvirtBackend(Backend):
         """
         connection = self._drivers.own()
         hardware = self._hardware(connection.capabilities())
-        if guest.memory > (total := psutil.virtual_memory().total):
-            raise InputError(
-                Fault(
-                    f"guest.memory is more than the host's {show_bytes(total)}, got {show_bytes(guest.memory)}",
-                    hint="lower guest.memory",
-                )
-            )
+        there = psutil.virtual_memory().total
+        if guest.memory > there:
+            what = f"guest.memory is more than the host's {show_bytes(there)}, got {show_bytes(guest.memory)}"
+            raise InputError(Fault(what, hint="lower guest.memory"))
         bootable = images.bootable(guest)
         if bootable.kernel is None and hardware.machine == "microvm":
             raise InputError(Fault("microvm boots no disk", hint="choose options.machine: q35 or pc"))

@@ -1,4 +1,4 @@
-"""A libvirt URI -> an open connection that tells of ended machines, and libvirt's errors in plain words.
+"""A libvirt URI -> an open connection with its events running, and libvirt's errors in plain words.
 
 The only module that touches libvirt's Python binding, which is untyped.
 """
@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -103,33 +104,46 @@ def _run_events() -> None:
         libvirt.virEventRunDefaultImpl()
 
 
-# --- the embedded driver's folder -------------------------------------------------------------------------
+# --- the driver inside this process -----------------------------------------------------------------------
 
-_claimed: Path | None = None
-_claim = threading.Lock()
+_embedding = threading.Lock()
+_embedded: Connection | None = None
 
 
-def _claim_root(folder: Path) -> Path:
-    """Return the root of this process's embedded driver: the first below ``folder`` that no process holds.
+def _embed() -> Connection:
+    """Return the driver inside this process, opened once and for good.
 
-    libvirt lets one process use a root, and a process use one root until it ends. Roots are kept and used
-    again, since a new one makes libvirt examine QEMU anew for seconds.
+    libvirt lets a process have one such driver, in one folder, and open it few times; and it lets one process
+    use a folder. So the first folder that nobody holds is taken. Folders are used again, since in a new one
+    libvirt examines QEMU anew for seconds.
+
+    Raises: EngineError.
     """
-    global _claimed
-    with _claim:
-        for number in count():
-            if _claimed is not None:
-                return _claimed
-            root = folder / str(number)
-            root.mkdir(parents=True, exist_ok=True)
-            lock = os.open(root / "vmvc.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-            else:
-                _claimed = root
-    raise AssertionError
+    global _embedded
+    with _embedding:
+        if _embedded is None:
+            folder = images.cache_dir() / "libvirt"
+            root = next(root for number in count() if _claim(root := folder / str(number)))
+            _embedded = _open(f"{EMBED}?root={root}")
+        return _embedded
+
+
+def _claim(root: Path) -> bool:
+    """Hold a folder until this process ends, unless another process does."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = os.open(root / "vmvc.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise EngineError(
+            f"libvirt's driver has no folder for itself: {error.strerror} ({root})",
+            hint="set VMVC_CACHE to a folder that can be written",
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return False
+    return True
 
 
 def root_of(uri: str) -> Path | None:
@@ -141,6 +155,7 @@ def root_of(uri: str) -> Path | None:
 # --- connections ------------------------------------------------------------------------------------------
 
 
+@dataclass
 class Drivers:
     """The driver that an experiment asks for, and others that machines were made with; opened when needed.
 
@@ -148,31 +163,31 @@ class Drivers:
     once stays.
     """
 
-    def __init__(self, uri: str) -> None:
-        self._wanted = uri
-        self._open: dict[str, Connection] = {}
+    wanted: str
+    _open: dict[str, Connection] = field(default_factory=dict)
 
     def own(self) -> Connection:
         """Return the driver that new machines are made with.
 
         Raises: EngineError.
         """
-        if self._wanted == "auto":
+        if self.wanted == "auto":
             system = self.system()
-            self._wanted = SYSTEM if system is not None else EMBED
-        return self._get(self._wanted)
+            self.wanted = SYSTEM if system is not None else EMBED
+        return self._get(self.wanted)
 
     def system(self) -> Connection | None:
         """Return the system's daemon, where it answers quickly."""
         return _within(QUICK, lambda: self._get(SYSTEM))
 
     def at(self, uri: str) -> Connection | None:
-        """Return the driver at a URI; ``None`` where it is embedded in another process.
+        """Return the driver at a URI; ``None`` where it is inside another process.
 
         Raises: EngineError.
         """
-        root = root_of(uri)
-        return self._get(uri) if root is None else self._get(EMBED) if root == _claimed else None
+        if root_of(uri) is None:
+            return self._get(uri)
+        return _embedded if _embedded is not None and _embedded.uri == uri else None
 
     def close(self) -> None:
         """Close what is open; it is opened again when needed."""
@@ -181,13 +196,18 @@ class Drivers:
             connection.close()
 
     def _get(self, uri: str) -> Connection:
+        if uri == EMBED:
+            return _embed()
         found = self._open.get(uri)
         if found is None or not found.alive():
-            _start_events()
-            address = f"{EMBED}?root={_claim_root(images.cache_dir() / 'libvirt')}" if uri == EMBED else uri
-            with translated(f"be reached at {uri}", EngineError):
-                found = self._open[uri] = Connection(address, libvirt.open(address))
+            found = self._open[uri] = _open(uri)
         return found
+
+
+def _open(uri: str) -> Connection:
+    _start_events()
+    with translated(f"be reached at {uri.partition('?')[0]}", EngineError):
+        return Connection(uri, libvirt.open(uri))
 
 
 def _within(seconds: float, call: Callable[[], Connection]) -> Connection | None:
@@ -205,16 +225,15 @@ def _within(seconds: float, call: Callable[[], Connection]) -> Connection | None
 
 
 class Connection:
-    """One open driver; a machine's end is told to whoever watches its UUID."""
+    """One open driver."""
 
     def __init__(self, uri: str, opened: Any) -> None:
         self.uri = uri
         self._opened = opened
-        self._ends: dict[str, threading.Event] = {}
         self._agents: dict[str, threading.Event] = {}
-        events = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE
-        for event, heard in zip(events, (self._heard, self._heard_agent), strict=True):
-            opened.domainEventRegisterAny(None, event, heard, None)
+        opened.domainEventRegisterAny(
+            None, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, self._heard_agent, None
+        )
 
     def alive(self) -> bool:
         return bool(self._opened.isAlive())
@@ -236,15 +255,13 @@ class Connection:
 
     def start(self, xml: str, uuid: str, *, paused: bool = False) -> Domain:
         """Start a machine that libvirt forgets when it ends; ``paused``: its CPUs do not run yet."""
-        ended = self._ends[uuid] = threading.Event()
         agent = self._agents[uuid] = threading.Event()
         flags = libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
         with translated("start the machine"):
-            return Domain(self._opened.createXML(xml, flags), ended, agent)
+            return Domain(self._opened.createXML(xml, flags), agent)
 
     def forget(self, uuid: str) -> None:
-        """Stop telling of a machine's end."""
-        self._ends.pop(uuid, None)
+        """Stop telling of a machine's agent."""
         self._agents.pop(uuid, None)
 
     def tags(self) -> list[Tag]:
@@ -264,10 +281,6 @@ class Connection:
                 if error.get_error_code() not in _NOTHING_THERE:
                     raise
 
-    def _heard(self, _connection: Any, domain: Any, event: int, _detail: int, _: Any) -> None:
-        if event == libvirt.VIR_DOMAIN_EVENT_STOPPED and (ended := self._ends.get(domain.UUIDString())):
-            ended.set()
-
     def _heard_agent(self, _connection: Any, domain: Any, state: int, _reason: int, _: Any) -> None:
         if agent := self._agents.get(domain.UUIDString()):
             if state == libvirt.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED:
@@ -277,10 +290,9 @@ class Connection:
 
 
 class Domain:
-    """One running machine; ``ended`` and ``agent`` (it answers) are set when libvirt says so."""
+    """One running machine; ``agent`` is set while its guest agent can be asked."""
 
-    def __init__(self, domain: Any, ended: threading.Event, agent: threading.Event) -> None:
-        self.ended = ended
+    def __init__(self, domain: Any, agent: threading.Event) -> None:
         self.agent = agent
         self._domain = domain
 

@@ -39,7 +39,11 @@ class Process:
         return cls(pid)
 
     def alive(self) -> bool:
-        return self._file >= 0 and not self._poll.poll(0)
+        return not self.wait(0)
+
+    def wait(self, seconds: float) -> bool:
+        """Return whether it has ended, at once when it does, at the latest after so many seconds."""
+        return self._file < 0 or bool(self._poll.poll(seconds * 1000))
 
     def kill(self) -> None:
         """End it by force, and wait.
@@ -56,7 +60,7 @@ class Process:
             raise StepFailed(
                 f"this user may not end QEMU (pid {self.pid})", hint="run vmvc as its owner"
             ) from error
-        if not self._poll.poll(DIES_WITHIN * 1000):
+        if not self.wait(DIES_WITHIN):
             raise StepFailed(f"QEMU (pid {self.pid}) does not end", hint="see the kernel's log")
 
     def memory_cgroup(self) -> Path | None:
