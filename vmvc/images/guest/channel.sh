@@ -6,7 +6,8 @@
 
 find_port() {
   for name in /sys/class/virtio-ports/*/name; do
-    read -r label <"$name" 2>/dev/null || continue
+    [ -e "$name" ] || continue
+    read -r label <"$name"
     if [ "$label" = vmvc.init.0 ]; then
       port=${name#/sys/class/virtio-ports/}
       port=/dev/${port%%/*}

@@ -20,7 +20,8 @@ some() { [ -e "$1" ]; }
 # Load the drivers of the virtio devices that are there, of those kinds: 1 network, 2 disk, 3 serial, 4 random, 5 balloon.
 load_virtio() {
   for device in /sys/bus/virtio/devices/*/device; do
-    read -r kind <"$device" || continue
+    [ -e "$device" ] || continue
+    read -r kind <"$device"
     case " $1 " in
       *" $kind "*) case "$kind" in
         0x0001) load $virtio_net ;;
@@ -30,7 +31,7 @@ load_virtio() {
         0x0005) load $virtio_balloon ;;
       esac ;;
     esac
-  done 2>/dev/null
+  done
 }
 
 # A fixed address: asking for one costs seconds. The announcement tells the host's side where to send what it holds.
@@ -78,7 +79,8 @@ power_off() {
 power_button() {
   load $evdev $button
   for name in /sys/class/input/event*/device/name; do
-    read -r label <"$name" 2>/dev/null || continue
+    [ -e "$name" ] || continue
+    read -r label <"$name"
     [ "$label" = 'Power Button' ] || continue
     event=${name#/sys/class/input/}
     dd if="/dev/input/${event%%/*}" of=/dev/null bs=24 count=1 2>/dev/null && kill -USR1 1 &
@@ -89,7 +91,8 @@ late() {
   power_button
   load_virtio '0x0003 0x0004 0x0005'
   for device in /sys/bus/virtio/devices/*/device; do
-    read -r kind <"$device" 2>/dev/null || continue
+    [ -e "$device" ] || continue
+    read -r kind <"$device"
     if [ "$kind" = 0x0003 ]; then exec /vmvc/channel; fi
   done
 }
