@@ -346,3 +346,30 @@ def test_results_can_be_read_by_others(tmp_path: Path, fake: Callable[..., Path]
     vmvc("run", fake(), "--quiet", cwd=tmp_path)
     for path in run_of(tmp_path).iterdir():
         assert path.is_dir() or stat.S_IMODE(path.stat().st_mode) == 0o644, path
+
+
+def test_doctor_says_what_works_and_cures_what_does_not(tmp_path: Path) -> None:
+    environment = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
+    said = vmvc("doctor", cwd=tmp_path, env=environment)
+    assert said.code == 3
+    assert "docker: does not work" in said.out
+    assert "fake: works" in said.out
+    assert "hint:" in said.out.split("fake: works")[0]
+    machine = json.loads(vmvc("doctor", "--json", cwd=tmp_path, env=environment).out)
+    assert {one["backend"]: one["works"] for one in machine["backends"]}["docker"] is False
+    assert machine["host"]["facts"]["kernel"]
+
+
+def test_a_missing_sdk_breaks_only_its_backend(tmp_path: Path, fake: Callable[..., Path]) -> None:
+    (tmp_path / "libvirt.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'libvirt'\", name='libvirt')"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    assert vmvc("run", fake(), "--quiet", cwd=tmp_path, env=environment).code == 0
+    listed = vmvc("list", "backends", cwd=tmp_path, env=environment)
+    assert listed.code == 0
+    assert "pip install 'vmvc[libvirt]'" in listed.out
+    path = tmp_path / "needs.yaml"
+    path.write_text("name: needs\nbackends: [fake, libvirt]\nmetrics: [startup]\n")
+    said = vmvc("validate", path, cwd=tmp_path, env=environment)
+    assert (said.code, "pip install 'vmvc[libvirt]'" in said.err) == (3, True)

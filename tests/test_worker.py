@@ -40,9 +40,9 @@ def job(used: FakeBackend, timeout: float = 20.0) -> Job:
     return Job(TAG, used, GUEST, (), timeout, 5.0)
 
 
-def child() -> psutil.Process:
-    (one,) = psutil.Process().children()
-    return one
+def child(of: Worker) -> psutil.Process:
+    assert of._process is not None
+    return psutil.Process(of._process.pid)
 
 
 def test_a_trial_runs_in_another_process_and_comes_back(worker: Worker, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_trial_runs_in_another_process_and_comes_back(worker: Worker, tmp_path
     assert isinstance(outcome, Outcome)
     assert outcome.failure is None
     assert outcome.events["ready"].at > outcome.events["started"].at
-    assert child().pid != os.getpid()
+    assert child(worker).pid != os.getpid()
 
 
 def test_both_processes_see_one_clock(worker: Worker, tmp_path: Path) -> None:
@@ -61,9 +61,9 @@ def test_both_processes_see_one_clock(worker: Worker, tmp_path: Path) -> None:
 
 def test_the_same_child_serves_every_request(worker: Worker, tmp_path: Path) -> None:
     worker.call("check", backend(tmp_path), timeout=20)
-    first = child().pid
+    first = child(worker).pid
     worker.call("describe", backend(tmp_path), timeout=20)
-    assert child().pid == first
+    assert child(worker).pid == first
 
 
 def test_what_the_child_raises_arrives_whole(worker: Worker, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_call_that_blocks_ends_with_its_process(
     monkeypatch.setattr(module, "GRACE", 0.2)
     used = backend(tmp_path, hang=step)
     worker.call("check", used, timeout=20)
-    blocked = child()
+    blocked = child(worker)
     hanging = Job(TAG, used, GUEST, (), 0.3, 0.3)
     with pytest.raises(DeadlineExceeded, match=step):
         worker.call("trial", hanging, timeout=20)
@@ -99,7 +99,7 @@ def test_a_crash_names_its_step_and_the_next_call_gets_a_fresh_child(worker: Wor
 def test_a_kill_is_named_by_its_signal(worker: Worker, tmp_path: Path) -> None:
     def shoot() -> None:
         if worker.step.name == "ready":
-            child().kill()
+            child(worker).kill()
 
     with pytest.raises(WorkerDied, match="signal SIGKILL during ready"):
         worker.call("trial", job(backend(tmp_path, ready=30.0)), timeout=20, tick=shoot)

@@ -63,7 +63,7 @@ class ReadingRecord(Record):
     value: float = Field(description="Value in `unit`.")
     unit: str = Field(description="`s`, `B` or `1`.")
     resolution: float | None = Field(
-        default=None, description="Bound of the instrument's own error, in `unit`."
+        default=None, description="The true value lies between `value` less this and `value`, in `unit`."
     )
 
     @classmethod

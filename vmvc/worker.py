@@ -187,7 +187,7 @@ class _Service:
             raise Interrupted("interrupted")
 
     def announce(self, step: str, seconds: float) -> None:
-        """Tell the parent; where it is gone there is nobody to tell, and the instance must go all the same."""
+        """Tell the parent; where it is gone nobody is told, and the instance must go all the same."""
         self.announced = step
         with contextlib.suppress(BrokenPipeError):
             self._connection.send(Step(step, self._clock.now() + round(seconds * 1e9)))

@@ -11,6 +11,7 @@ from vmvc import host, registry
 from vmvc.cli.text import plain
 from vmvc.contract import Finding, Scalar, Severity
 from vmvc.errors import EngineError, ExitCode, VmvcError
+from vmvc.images import tool
 from vmvc.run import CHECK_TIMEOUT
 from vmvc.worker import Worker
 
@@ -37,7 +38,7 @@ def command(as_json: bool) -> int:
         verdicts = [_examine(kind, worker) for kind in registry.backend_kinds()]
     finally:
         worker.close()
-    about = list(host.findings())
+    about = [*host.findings(), *tool.findings()]
     if as_json:
         click.echo(
             json.dumps(
@@ -52,6 +53,8 @@ def command(as_json: bool) -> int:
         for verdict in verdicts:
             _print(verdict)
         click.echo("host")
+        for name, value in host.facts().items():
+            click.echo(plain(f"  {name}: {value}"))
         for finding in about:
             _print_finding(finding)
     return ExitCode.MEASURED if all(verdict.works for verdict in verdicts) else ExitCode.ENGINE

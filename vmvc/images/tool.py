@@ -7,10 +7,11 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from vmvc.contract import Finding, Severity
 from vmvc.errors import ImageError
 
 log = logging.getLogger(__name__)
@@ -34,17 +35,35 @@ PACKAGES: Final[Mapping[str, str]] = {
 _PATH: Final = os.pathsep.join(["/usr/local/sbin", "/usr/sbin", "/sbin"])
 
 
+def findings() -> Iterator[Finding]:
+    """Say which programs this host lacks, so that some images cannot be built here."""
+    for program, package in PACKAGES.items():
+        if program == "fakeroot" and os.geteuid() == 0:
+            continue
+        if _which(program) is None:
+            yield Finding(
+                "images.program",
+                Severity.WARNING,
+                f"this host has no program '{program}', which some images are built with",
+                f"sudo apt-get install {package}",
+            )
+
+
 def find(program: str) -> str:
     """Return the path of a program.
 
     Raises: ImageError where this host does not have it.
     """
-    path = shutil.which(program) or shutil.which(program, path=_PATH)
+    path = _which(program)
     if path is None:
         raise ImageError(
             f"this host has no program '{program}'", hint=f"sudo apt-get install {PACKAGES[program]}"
         )
     return path
+
+
+def _which(program: str) -> str | None:
+    return shutil.which(program) or shutil.which(program, path=_PATH)
 
 
 def run(
