@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
@@ -176,6 +177,8 @@ def test_a_guest_that_refuses_is_never_ready(make: Make) -> None:
     instance = up(make(fail={"ready": "x"}))
     with pytest.raises(DeadlineExceeded, match="HTTP 503"):
         wait(instance, within=0.5)
+    stream = instance.console()
+    assert (stream.read(1), stream.read(0)) == (b"fake guest: booting\r\n", None)
     assert instance.run(("true",), timeout=1).returncode == 0
     instance.destroy()
 
@@ -336,6 +339,23 @@ def test_the_last_line_waits_for_readiness(make: Make) -> None:
     assert stream.read(1) == b""
 
 
+def test_a_guest_answers_only_what_was_asked(make: Make) -> None:
+    instance = up(make(probe=ReadyTcp(tcp=Tcp(port=6379, send="PING", expect="+PONG"))))
+    address = instance.endpoint(6379)
+    with socket.create_connection(address, timeout=0.1) as connection:
+        connection.sendall(b"PI")
+        with pytest.raises(TimeoutError):
+            connection.recv(100)
+        connection.sendall(b"NG")
+        connection.settimeout(10)
+        assert connection.recv(100) == b"+PONG"
+        assert connection.recv(100) == b""
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(100) == b""
+    instance.destroy()
+
+
 def test_disk_says_what_the_script_says(make: Make) -> None:
     usage = make(disk={"virtual": 10, "unique": 0}).disk()
     assert (usage.virtual, usage.unique, usage.allocated) == (10, 0, None)
@@ -394,7 +414,7 @@ def test_every_call_is_logged_in_order(make: Make, tmp_path: Path) -> None:
     ]
 
 
-def test_steps_out_of_order_are_refused(make: Make) -> None:
+def test_steps_out_of_order_are_refused(make: Make, state: Path) -> None:
     with pytest.raises(StepFailed, match="does not exist"):
         make().start()
     with pytest.raises(StepFailed, match="does not run"):
@@ -408,6 +428,29 @@ def test_steps_out_of_order_are_refused(make: Make) -> None:
     instance.start()
     wait(instance)
     instance.destroy()
+    assert not list(state.iterdir())
+
+
+def test_another_object_ends_a_guest(make: Make) -> None:
+    threads = threading.active_count()
+    for stops in (True, False):
+        instance = up(make())
+        if stops:
+            make().stop(timeout=1)
+        else:
+            make().destroy()
+        assert not instance.alive()
+        deadline = time.monotonic() + 10
+        while threading.active_count() > threads and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert threading.active_count() == threads
+        make().destroy()
+
+
+def test_what_is_half_made_or_half_gone_is_no_leftover(make: Make, state: Path) -> None:
+    make().create()
+    (state / make().tag.name).rename(state / ".gone-1")
+    assert FakeBackend("fake", FakeOptions(state=str(state))).leftovers() == []
 
 
 def test_state_is_kept_in_the_cache_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
