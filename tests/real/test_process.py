@@ -222,6 +222,15 @@ def test_where_an_overlay_is_refused_the_image_is_copied(
         subprocess.run(["umount", tmp_path / "cache"], check=True)
 
 
+def test_the_cache_may_lie_anywhere(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VMVC_CACHE", str(tmp_path / "a:b,c\\d e=f ü"))
+    instance = make(WAITS)
+    assert instance.run(["touch", "/mine"], timeout=TIME).returncode == 0
+    assert (instance.folder / "upper" / "mine").exists()
+    instance.destroy()
+    assert list(instances().iterdir()) == []
+
+
 # --- the whole tree -------------------------------------------------------
 
 DAEMON = "(setsid sleep 700 >/dev/null 2>&1 &) ; (env -i setsid sleep 701 >/dev/null 2>&1 &)"
@@ -470,7 +479,7 @@ from vmvc.contract import Options, Tag
 from vmvc.errors import VmvcError
 backend = ProcessBackend("process", Options())
 print([finding.code for finding in backend.check()], backend.describe()["root"])
-guest = says("id -u; exec sleep 0.2")
+guest = says("id -u; exec sleep 2")
 print([finding.code for finding in backend.prepare(guest).findings], backend.prepare(guest).facts["root"])
 instance = backend.instance(Tag(sys.argv[1], 1, owner.current()), guest)
 instance.create()

@@ -143,7 +143,10 @@ def _unreachable(error: BaseException, address: str) -> Unreachable:
 
 
 def _target(options: DockerOptions) -> dict[str, Any]:
-    """Return ``base_url`` and ``tls`` for the client; without ``base_url`` it is the default socket."""
+    """Return ``base_url`` and ``tls`` for the client; without ``base_url`` it is the default socket.
+
+    Raises: Unreachable.
+    """
     environment = kwargs_from_env()
     if options.host is not None:
         return {**environment, "base_url": options.host}
@@ -158,11 +161,21 @@ def _target(options: DockerOptions) -> dict[str, Any]:
 
 
 def _current_context(folder: Path) -> str:
+    """Return the context that the ``docker`` command would use.
+
+    Raises: Unreachable.
+    """
+    file = folder / "config.json"
     try:
-        config = json.loads((folder / "config.json").read_text())
+        return str(json.loads(file.read_text()).get("currentContext") or "default")
     except FileNotFoundError:
         return "default"
-    return str(config.get("currentContext") or "default")
+    except (OSError, ValueError, AttributeError) as error:
+        raise Unreachable(
+            "docker.context",
+            f"which engine to use cannot be read from {file}: {error}",
+            hint="mend the file, or name the engine: options.host",
+        ) from error
 
 
 def _context(folder: Path, name: str) -> dict[str, Any]:

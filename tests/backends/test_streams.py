@@ -1,0 +1,74 @@
+"""A pump hands on everything in order, bounded, and can be left at any time."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from vmvc.backends import streams
+from vmvc.backends.streams import Pump, pipe
+
+
+def test_a_pipe_hands_on_what_is_written_and_then_its_end() -> None:
+    ours, theirs = os.pipe()
+    stream = pipe(ours, "test")
+    assert stream.read(0.0) is None
+    os.write(theirs, b"words")
+    assert stream.read(5.0) == b"words"
+    os.close(theirs)
+    assert stream.read(5.0) == b""
+    assert stream.read(0.0) == b""
+    stream.close()
+    stream.close()
+
+
+def test_closing_ends_a_reader_and_frees_the_descriptors() -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    ours, theirs = os.pipe()
+    stream = pipe(ours, "test")
+    got: list[bytes | None] = []
+    reader = threading.Thread(target=lambda: got.append(stream.read(30.0)))
+    reader.start()
+    stream.close()
+    reader.join(5.0)
+    assert got == [b""]
+    os.close(theirs)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_the_oldest_goes_when_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "MOST_KEPT", 10)
+    chunks = iter([b"aaaa", b"bbbb", b"cccc", b"dd", b""])
+    done = threading.Event()
+
+    def source() -> bytes:
+        chunk = next(chunks)
+        if not chunk:
+            done.set()
+        return chunk
+
+    stream = Pump(source, lambda: None, name="test")
+    assert done.wait(5.0)
+    assert stream.read(5.0) == b"bbbbccccdd"
+    assert stream.read(5.0) == b""
+    stream.close()
+
+
+def test_what_breaks_the_source_reaches_the_reader_after_what_came_before() -> None:
+    chunks = iter([b"words"])
+
+    def source() -> bytes:
+        try:
+            return next(chunks)
+        except StopIteration:
+            raise OSError("broken") from None
+
+    stream = Pump(source, lambda: None, name="test")
+    assert stream.read(5.0) == b"words"
+    with pytest.raises(OSError, match="broken"):
+        stream.read(5.0)
+    stream.close()
+    assert stream.read(5.0) == b"", "a stream that was left tells nothing"
