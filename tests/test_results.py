@@ -187,6 +187,14 @@ def test_a_disk_that_is_full_leaves_the_old_files(
     assert [path.name for path in where.iterdir() if path.name.startswith(".")] == []
 
 
+def test_findings_stand_beside_the_numbers(folder: Callable[..., Path]) -> None:
+    spoiled = {"code": "stop.forced", "severity": "warning", "what": "forced"}
+    before = {"code": "host.load", "severity": "warning", "what": "the host is busy"}
+    where = folder(trial(1, findings=(spoiled,)), trial(2, findings=(spoiled,)), trial(3), findings=(before,))
+    found = [finding.what for finding in results.rebuild(where).findings]
+    assert found == ["the host is busy", "other: forced (2 trials)"]
+
+
 def test_files_fit_their_schemas(folder: Callable[..., Path]) -> None:
     where = folder(*(trial(number) for number in range(1, 8)), trial(9, **FAILED))
     results.rebuild(where)

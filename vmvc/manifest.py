@@ -17,7 +17,7 @@ from vmvc.contract import Finding, Preparation
 from vmvc.errors import StorageError
 from vmvc.load import Loaded
 from vmvc.plan import Plan
-from vmvc.records import VERSION, QuantityRecord, RunRecord
+from vmvc.records import VERSION, FindingRecord, QuantityRecord, RunRecord
 
 
 def digest(source: bytes) -> str:
@@ -25,7 +25,7 @@ def digest(source: bytes) -> str:
     return hashlib.sha256(source).hexdigest()
 
 
-def head_of(loaded: Loaded, plan: Plan, run: str) -> RunRecord:
+def head_of(loaded: Loaded, plan: Plan, run: str, findings: Sequence[Finding]) -> RunRecord:
     """Return the journal's first record."""
     return RunRecord(
         version=VERSION,
@@ -42,6 +42,7 @@ def head_of(loaded: Loaded, plan: Plan, run: str) -> RunRecord:
             for metric in loaded.metrics
             for quantity in metric.quantities
         ),
+        findings=tuple(FindingRecord.of(finding) for finding in findings),
         boot=host.boot_id(),
     )
 

@@ -158,6 +158,9 @@ class RunRecord(Record):
     )
     only: tuple[str, ...] = Field(description="Selection given on the command line; empty for all.")
     quantities: tuple[QuantityRecord, ...] = Field(description="What is measured.")
+    findings: tuple[FindingRecord, ...] = Field(
+        default=(), description="What was found on host, engines and conditions before the first trial."
+    )
     boot: str = Field(default="", description="Boot id of the host: instants of one boot can be compared.")
 
 
@@ -211,4 +214,7 @@ class Summary(Record):
     trials: int = Field(ge=0, description="Planned trials, warm-ups included.")
     measured: int = Field(ge=0, description="Trials with readings, warm-ups included.")
     failed: int = Field(ge=0, description="Trials that failed, warm-ups included.")
+    findings: tuple[FindingRecord, ...] = Field(
+        default=(), description="What may spoil these numbers: found before the run, then in its trials."
+    )
     rows: tuple[SummaryRow, ...] = Field(description="One row a condition and quantity.")

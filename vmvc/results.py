@@ -13,7 +13,7 @@ from typing import Final
 from vmvc import durable, journal, stats
 from vmvc.errors import ResultsError, StorageError
 from vmvc.plan import Condition, Plan, show_level
-from vmvc.records import QuantityRecord, RunRecord, Summary, SummaryRow, TrialRecord
+from vmvc.records import FindingRecord, QuantityRecord, RunRecord, Summary, SummaryRow, TrialRecord
 from vmvc.spec import Level, Trials
 
 MEASUREMENT_COLUMNS: Final = (
@@ -86,8 +86,11 @@ def summarise(path: Path) -> Summary:
     reasons: dict[Cell, Counter[str]] = defaultdict(Counter)
     failures: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     outcomes: Counter[str] = Counter()
+    findings: Counter[FindingRecord] = Counter()
     for trial in trials_of(path):
         outcomes[trial.outcome] += 1
+        for finding in trial.findings:
+            findings[finding.model_copy(update={"what": f"{trial.condition}: {finding.what}"})] += 1
         if trial.warmup:
             continue
         if trial.failure is not None:
@@ -119,8 +122,14 @@ def summarise(path: Path) -> Summary:
         trials=head.trials,
         measured=outcomes["measured"],
         failed=outcomes["failed"],
+        findings=(*head.findings, *(_times(finding, count) for finding, count in findings.items())),
         rows=tuple(rows),
     )
+
+
+def _times(finding: FindingRecord, count: int) -> FindingRecord:
+    """Say of a finding in how many trials it was made."""
+    return finding.model_copy(update={"what": f"{finding.what} ({count} trial{'s' if count > 1 else ''})"})
 
 
 def _row(

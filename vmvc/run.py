@@ -140,7 +140,7 @@ def _run(
                 wall = datetime.now(UTC).isoformat(timespec="seconds")
                 book.append(ResumeRecord(wall=wall, boot=host.boot_id(), repaired_bytes=book.repaired))
             else:
-                book.append(head_of(loaded, plan, run))
+                book.append(head_of(loaded, plan, run, [*findings, *_about_conditions(prepared)]))
             done = {trial.trial for trial in results.trials_of(path)}
             watcher.opened(folder, plan, len(done))
             campaign = Campaign(run, plan, _binder(loaded), loaded.metrics, folder / "logs")
@@ -238,6 +238,16 @@ def _prepare(
                 watcher.found(replace(finding, what=f"{condition.id}: {finding.what}"))
         prepared[condition.id] = known[key]
     return prepared
+
+
+def _about_conditions(prepared: Mapping[str, Preparation]) -> Iterator[Finding]:
+    """Yield what was found on conditions, each once, naming the first condition that it holds for."""
+    seen: set[Finding] = set()
+    for condition, one in prepared.items():
+        for finding in one.findings:
+            if finding not in seen:
+                seen.add(finding)
+                yield replace(finding, what=f"{condition}: {finding.what}")
 
 
 def _stopper(signals: Signals) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import click
 
 from vmvc.cli.text import plain, write
-from vmvc.records import Summary, SummaryRow
+from vmvc.records import FindingRecord, Summary, SummaryRow
 from vmvc.units import show
 
 WIDE: Final = 5
@@ -35,6 +36,7 @@ def print_summary(summary: Summary, folder: Path) -> None:
         listed = [[row.condition, f"{row.metric}.{row.quantity}", _cell(row)] for row in rows]
         write(["condition", "quantity", "median [95% interval]"], listed, right=["median [95% interval]"])
     _print_missing(rows)
+    _print_findings(summary.findings)
     click.echo(f"\nresults: {folder}")
 
 
@@ -44,6 +46,15 @@ def _cell(row: SummaryRow) -> str:
     if row.low is None or row.high is None:
         return f"{show(row.median, row.unit)} (n={row.n})"
     return f"{show(row.median, row.unit)} [{show(row.low, row.unit)}, {show(row.high, row.unit)}]"
+
+
+def _print_findings(findings: Sequence[FindingRecord]) -> None:
+    """Print what may spoil the numbers beside them; what is only worth knowing stays in the files."""
+    serious = [finding for finding in findings if finding.severity != "info"]
+    if serious:
+        click.echo("\nfindings:")
+    for finding in serious:
+        click.echo(plain(f"  {finding.severity}: {finding.what}"))
 
 
 def _print_missing(rows: list[SummaryRow]) -> None:
