@@ -15,16 +15,17 @@ _RUN: Final = "vmvc/run"
 _UNIT: Final = """\
 [Unit]
 Description=The guest's command
+SuccessAction=poweroff
+FailureAction=poweroff
 
 [Service]
 ExecStart=/run/vmvc/command
+ExecStopPost=+/bin/sh -c 'echo "vmvc: command ended with $$EXIT_STATUS" >/dev/console'
 User={uid}
 Group={gid}
 KillSignal={signal}
 StandardOutput=journal+console
 StandardError=journal+console
-SuccessAction=poweroff
-FailureAction=poweroff
 """
 
 

@@ -238,18 +238,12 @@ def in_chroot(image: Image, folder: Path) -> Iterator[tuple[subprocess.Popen[byt
 
 def fetch_inside(pid: int) -> bytes:
     """Return the page that is served in the network of the first child of a process."""
-    child = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    argv = [
-        "nsenter",
-        f"--net=/proc/{child[0]}/ns/net",
-        "busybox",
-        "wget",
-        "-q",
-        "-O",
-        "-",
-        "http://127.0.0.1/",
-    ]
-    return subprocess.run(argv, capture_output=True, check=False).stdout if child else b""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    if not children:
+        return b""
+    net = f"--net=/proc/{children[0]}/ns/net"
+    argv = ["nsenter", net, "busybox", "wget", "-q", "-O", "-", "http://127.0.0.1/"]
+    return subprocess.run(argv, capture_output=True, check=False).stdout
 
 
 def eventually(look: Callable[[], bytes]) -> bytes:

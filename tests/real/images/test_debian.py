@@ -76,6 +76,7 @@ def test_a_command_runs_under_systemd_and_ends_the_machine(boots: Boots, debian:
     one = boots(guest_of(debian, boot="systemd", command=command, env={"A": "$HOME"}))
     assert one.ended() == 0
     assert "a  'b', $HOME in / as 0" in one.console
+    assert "vmvc: command ended with 0" in one.console
 
 
 @pytest.mark.slow
