@@ -49,6 +49,7 @@ class ToyOptions(Options):
 
     size: Size = Field(default=1024, description="A size.")
     delay: Duration = Field(default=0.0, description="A duration.")
+    ratio: int | float = Field(default=1, description="A whole number or not.")
     level: bool | int | str = Field(default=0, description="Anything.")
     needed: int = Field(default=1, description="A number.", multiple_of=1)
     words: Mapping[str, int] = Field(default_factory=dict, description="Numbers by word.")
@@ -197,8 +198,17 @@ def test_levels_that_fit_alone_and_not_together() -> None:
     together = "(with backends.toy.options.size=1GiB, backends.toy.options.delay=2s)"
     assert faults(
         "name: a\nbackends: [toy]\nmetrics: [startup]\n"
-        "factors: {backends.toy.options.size: [1KiB, 1GiB], backends.toy.options.delay: [0s, 2s, 3s]}\n"
+        "factors: {backends.toy.options.size: [1KiB, 1GiB], backends.toy.options.delay: [0s, 1s, 2s]}\n"
     ) == [f"x.yaml:4:85: backends.toy.options: a large toy cannot be slow {together}"]
+
+
+def test_equal_numbers_are_one_level() -> None:
+    said = faults(
+        "name: a\nbackends: [toy]\nmetrics: [startup]\nfactors: {backends.toy.options.ratio: [1, 1.0]}\n"
+    )
+    assert said[0] == (
+        "x.yaml:4:43: backends.toy.options.ratio: the level 1.0 stands here again, first as 1 in line 4"
+    )
 
 
 def test_a_level_that_does_not_fit_what_the_file_gives() -> None:

@@ -63,7 +63,7 @@ def _put_node(base: Node | None, keys: Sequence[str], level: Node, place: Place)
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """One factor of a file: its keys below guest or options, where it stands, its levels."""
+    """One factor of a file: its keys below guest or options, where it stands, those levels that are values."""
 
     path: str
     place: Place
@@ -91,7 +91,8 @@ def factors_of(
             tip = did_you_mean(backend, backends)
             faults.append(Fault(f"factors: {shorten(path)!r} fits no backend", source, *place, hint=tip))
         else:
-            nodes = tuple(levels.value) if isinstance(levels.value, list) else ()
+            given = levels.value if isinstance(levels.value, list) else []
+            nodes = tuple(node for node in given if isinstance(node.value, Level))
             found.setdefault(backend, []).append(Factor(path, place, keys, nodes))
     return found, faults
 
@@ -167,8 +168,6 @@ class _Settings:
         settings = base.plain()
         seen: dict[Level, Node] = {}
         for level in factor.levels:
-            if level.broken():
-                continue
             try:
                 good = self._model.model_validate_json(json.dumps(put(settings, factor.keys, level.plain())))
             except ValidationError:
