@@ -199,7 +199,7 @@ def test_levels_that_fit_alone_and_not_together() -> None:
     assert faults(
         "name: a\nbackends: [toy]\nmetrics: [startup]\n"
         "factors: {backends.toy.options.size: [1KiB, 1GiB], backends.toy.options.delay: [0s, 1s, 2s]}\n"
-    ) == [f"x.yaml:4:85: backends.toy.options: a large toy cannot be slow {together}"]
+    ) == [f"x.yaml:4:89: backends.toy.options: a large toy cannot be slow {together}"]
 
 
 def test_equal_numbers_are_one_level() -> None:

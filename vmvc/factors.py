@@ -63,7 +63,7 @@ def _put_node(base: Node | None, keys: Sequence[str], level: Node, place: Place)
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """One factor of a file: its keys below guest or options, where it stands, those levels that are values."""
+    """One factor of a file: its keys below guest or options, its place, those levels that are values."""
 
     path: str
     place: Place
