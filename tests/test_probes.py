@@ -543,6 +543,15 @@ def test_a_dead_guest_ends_the_wait_with_its_last_words() -> None:
     assert "last seen: connection refused; console:\nboot\nkernel panic" in caught.value.what
 
 
+def test_a_dead_guest_says_how_it_ended() -> None:
+    class Killed(StubInstance):
+        def epitaph(self) -> str:
+            return "killed by signal 9"
+
+    with pytest.raises(GuestDied, match=r"before it was ready \(killed by signal 9\); last seen"):
+        wait(http(), Killed(alive=lambda: False))
+
+
 def test_the_last_words_are_waited_for() -> None:
     class Late(Printed):
         said = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import shutil
 import subprocess
@@ -329,13 +328,6 @@ class SharesPort(FakeInstance):
             self._folder = mine
 
 
-class MovesPort(FakeInstance):
-    ports = itertools.count(40000)
-
-    def endpoint(self, port: int) -> tuple[str, int]:
-        return ("127.0.0.1", next(self.ports)) if self._running is None else super().endpoint(port)
-
-
 class WandersPort(FakeInstance):
     calls = 0
 
@@ -343,6 +335,11 @@ class WandersPort(FakeInstance):
         host, number = super().endpoint(port)
         self.calls += 1
         return host, number if self.calls == 1 else number + self.calls
+
+
+class LongEpitaph(FakeInstance):
+    def epitaph(self) -> str:
+        return "ended\nfor many reasons"
 
 
 class GhostProcesses(FakeInstance):
@@ -636,6 +633,7 @@ FAULTS: Sequence[tuple[type[FakeInstance | FakeBackend], str, tuple[object, ...]
     (HandleCreates, "a_handle_touches_nothing", ()),
     (StartDoesNothing, "a_life", ()),
     (StopReturnsEarly, "a_life", ()),
+    (LongEpitaph, "a_life", ()),
     (StopRemoves, "a_life", ()),
     (StopNeverSaysItWasForced, "stop_says_when_the_guest_does_not_obey", ()),
     (StopIsImpatient, "stop_says_when_the_guest_does_not_obey", ()),

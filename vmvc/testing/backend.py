@@ -211,6 +211,7 @@ class BackendContract:
             instance.stop(timeout=self.timeout)
             assert not instance.alive(), "stop returned before the guest had ended"
             assert not _running(pids), "stop returned before the guest's processes had ended"
+            assert "\n" not in instance.epitaph()
             assert self._leftovers(backend, instance) == [instance.tag], "stop removes nothing"
             if self.has_run:
                 with pytest.raises(VmvcError):
