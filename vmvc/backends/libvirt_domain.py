@@ -18,6 +18,7 @@ CHANNEL: Final = "vmvc.init.0"
 AGENT: Final = "org.qemu.guest_agent.0"
 EMULATED: Final = "qemu"
 ACCELERATED: Final = "kvm"
+MICROVM: Final = "microvm"
 
 _LABELS: Final = f"{{{METADATA}}}labels"
 _LABEL: Final = f"{{{METADATA}}}label"
@@ -136,7 +137,7 @@ def _add_cpu(domain: Element, hardware: Hardware) -> None:
 
 
 def _add_devices(devices: Element, uuid: str, boot: Boot, hardware: Hardware, places: Places) -> None:
-    mapped = hardware.machine == "microvm"
+    mapped = hardware.machine == MICROVM
     SubElement(devices, "controller", type="usb", model="none")
     if boot.chain:
         disk = SubElement(devices, "disk", type="file", device="disk")

@@ -104,6 +104,12 @@ def security_models(capabilities: str) -> tuple[str, ...]:
     return tuple(one.text or "" for one in root.iterfind("./host/secmodel/model") if one.text != "none")
 
 
+def tsc_khz(capabilities: str) -> int | None:
+    """Return the rate of the CPU's time stamp counter; ``None`` where libvirt does not know it."""
+    counter = ElementTree.fromstring(capabilities).find("./host/cpu/counter[@name='tsc']")
+    return None if counter is None else int(counter.get("frequency", "0")) // 1000 or None
+
+
 def _usable() -> bool:
     return os.access(KVM, os.R_OK | os.W_OK)
 
