@@ -128,6 +128,45 @@ def test_its_mounts_are_never_the_hosts(make: Make) -> None:
     assert mounts() == before
 
 
+SHARED = """
+import sys
+from tests.real.test_process import WAITS, mounts
+from vmvc import owner
+from vmvc.backends.process import ProcessBackend
+from vmvc.contract import Options, Tag
+backend = ProcessBackend("process", Options())
+backend.prepare(WAITS)
+before = mounts()
+instance = backend.instance(Tag(sys.argv[1], 1, owner.current()), WAITS)
+instance.create()
+instance.start()
+print(mounts() == before and any("shared:" in line for line in before))
+instance.destroy()
+"""
+
+
+def test_its_mounts_do_not_spread_where_mounts_are_shared() -> None:
+    """As they are under systemd."""
+    done = subprocess.run(
+        [
+            "unshare",
+            "--mount",
+            "--propagation",
+            "shared",
+            sys.executable,
+            "-c",
+            SHARED,
+            f"test-{secrets.token_hex(4)}",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=HERE,
+        timeout=60,
+    )
+    assert done.stdout == "True\n", done.stderr
+
+
 def test_it_inherits_nothing_of_ours(make: Make) -> None:
     show = "ls /proc/self/fd; grep -E 'SigBlk|SigIgn' /proc/self/status; readlink /proc/self/fd/0"
     text = printed(make(says(show))).decode().split()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import secrets
 import shutil
 import socket
@@ -18,11 +19,8 @@ import pytest
 from tests.real.docker.guests import SERVES, WAITS, Make, cli
 from vmvc.backends.docker import DockerBackend
 from vmvc.backends.docker_client import DockerOptions
-from vmvc.errors import (
-    CleanupError,
-    EngineError,
-    StepFailed,
-)
+from vmvc.backends.docker_host import HostSide
+from vmvc.errors import CleanupError, EngineError, StepFailed, Unavailable
 
 pytestmark = pytest.mark.real("docker")
 
@@ -175,6 +173,11 @@ def test_a_context_that_is_not_there(config: Path, monkeypatch: pytest.MonkeyPat
     assert "no usable Docker context 'lab'" in str(address(DockerOptions(context="lab")))
     monkeypatch.setenv("DOCKER_CONTEXT", "other")
     assert "no usable Docker context 'other'" in str(address())
+
+
+def test_a_namesake_is_not_taken_for_the_containers_process() -> None:
+    with pytest.raises(Unavailable):
+        HostSide("0" * 64, os.getpid())
 
 
 @pytest.mark.real("root")
