@@ -352,6 +352,14 @@ def test_a_connection_that_is_held_is_told() -> None:
         assert last_seen(server, http(interval=0.02)) == "connected, no answer"
 
 
+def test_an_answer_is_told_rather_than_a_connection_that_is_still_held() -> None:
+    def refuses_once(connection: socket.socket, later: bool) -> None:
+        (holds if later else refuses)(connection, False)
+
+    with serving(refuses_once, ready_from=2) as server, pytest.raises(GuestDied, match="HTTP 503"):
+        wait(http(interval=0.05), StubInstance(server.port, alive=lambda: server.connections < 3))
+
+
 def test_the_wanted_status_and_path() -> None:
     asked = []
 
@@ -429,6 +437,24 @@ def test_a_pause_of_this_process_widens_the_resolution() -> None:
         clock = PausedClock()
         event = probes.wait(http(), StubInstance(server.port), None, clock, clock.now() + 60 * 10**9)
         assert event.resolution >= 0.2
+
+
+def test_an_answer_that_nobody_listened_for_widens_the_resolution() -> None:
+    def queues(connection: socket.socket, _: bool) -> None:
+        connection.recv(4096)
+        server.ready.wait(30)
+        connection.sendall(OK)
+
+    def alive() -> bool:
+        if server.connections:
+            server.become_ready()
+            time.sleep(0.3)
+        return True
+
+    with serving(queues, NEVER) as server:
+        event = wait(http(interval=0.05), StubInstance(server.port, alive=alive))
+        assert (event.at - server.ready_at) / 1e9 >= 0.3
+        assert event.resolution >= 0.3
 
 
 def test_readiness_before_the_first_attempt_counts_from_the_call() -> None:

@@ -200,9 +200,9 @@ class Attempts:
                 due = now + self._interval
                 # count & -count is the largest power of two that divides it: the ruler sequence.
                 self._begin(min(self._interval * LIFE * (count & -count), PATIENCE))
-            asleep = watch.clock.now()
-            heard = self.selector.select(watch.pause(due))
-            deaf = asleep - awake
+            pause = watch.pause(due)
+            deaf = watch.clock.now() - awake
+            heard = self.selector.select(pause)
             awake = watch.clock.now()
             for key, _ in heard:
                 attempt = key.data
