@@ -10,11 +10,12 @@ from types import SimpleNamespace
 from typing import Final
 
 import pytest
+from pydantic import ValidationError
 
 from vmvc.contract import Guest
 from vmvc.errors import ExitCode, InputError
 from vmvc.load import Loaded, loads, read
-from vmvc.spec import DiskImage, ReadyHttp, RecipeImage
+from vmvc.spec import DiskImage, Experiment, ReadyHttp, RecipeImage
 
 FILES = Path(__file__).parent / "files"
 FIRST = "name: first\nbackends: [fake]\nmetrics: [startup]\n"
@@ -156,7 +157,7 @@ def test_three_lines_are_enough() -> None:
 
 SWEPT = """name: swept
 images: {disk: {disk: old.qcow2}}
-guest: {memory: 1GiB, env: {A: "1"}, command: [a, b c]}
+guest: {memory: 1GiB, cpus: 2, env: {A: "1"}, command: [a, b c]}
 backends:
   one: {kind: fake}
   two: {kind: fake, options: {start: 1s}, guest: {image: disk, cpus: 4}}
@@ -164,6 +165,7 @@ factors:
   guest.memory: [256MiB, 512MiB]
   backends.two.options.seed: [1, 2]
   guest.env.B: ["1", "2"]
+  backends.one.options.stop: [0s, 1s]
 metrics: {memory: {settle: 1s}, startup: {}}
 """
 
@@ -171,7 +173,12 @@ metrics: {memory: {settle: 1s}, startup: {}}
 def test_factors_of_the_guest_apply_to_all_and_options_to_one() -> None:
     loaded = load(SWEPT)
     memory, environment = ("256MiB", "512MiB"), ("1", "2")
-    assert loaded.axes("one") == {"guest.memory": memory, "guest.env.B": environment}
+    stop = ("0s", "1s")
+    assert loaded.axes("one") == {
+        "guest.memory": memory,
+        "guest.env.B": environment,
+        "backends.one.options.stop": stop,
+    }
     assert list(loaded.axes("two")) == ["guest.memory", "backends.two.options.seed", "guest.env.B"]
 
 
@@ -184,8 +191,14 @@ def test_levels_replace_what_the_file_gives() -> None:
     assert isinstance(guest.image, DiskImage)
     assert (guest.cpus, guest.memory, guest.env) == (4, 512 * 2**20, {"A": "1", "B": "1"})
     assert guest.command == ("a", "b c")
-    _, guest = loaded.bind("one", {"guest.memory": "256MiB"})
-    assert (guest.cpus, guest.memory, guest.env) == (1, 256 * 2**20, {"A": "1"})
+    backend, guest = loaded.bind("one", {"guest.memory": "256MiB", "backends.two.options.seed": 2})
+    assert backend.options == backend.options_model()
+    assert (guest.cpus, guest.memory, guest.env) == (2, 256 * 2**20, {"A": "1"})
+
+
+def test_the_model_alone_refuses_a_name_that_stands_twice() -> None:
+    with pytest.raises(ValidationError, match="each name stands once"):
+        Experiment.model_validate_json('{"name": "a", "backends": ["a", "a"], "metrics": ["startup"]}')
 
 
 def test_the_same_levels_give_the_same_objects() -> None:
