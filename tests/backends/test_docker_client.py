@@ -114,6 +114,11 @@ def _refusal(said: str, status: int = 500) -> APIError:
         ('Conflict. The container name "/x" is already in use by container "y"', StepFailed, "vmvc clean"),
         ("OCI runtime create failed: exec /x: exec format error: unknown", StepFailed, "architecture"),
         ("write /var/lib/docker: no space left on device", StepFailed, "docker system df"),
+        (
+            "adding interface veth0 to bridge docker0 failed: could not find bridge docker0",
+            StepFailed,
+            "restart it",
+        ),
         ("something that nobody has seen", StepFailed, "log of the Docker Engine"),
     ],
 )

@@ -79,3 +79,5 @@ def test_the_engine_that_listens_is_the_one_that_counts() -> None:
     assert _daemons(table, 1) == {10, 11, 20, 21}, "systemd listens: all that there are"
     table = {10: _process("/usr/bin/dockerd"), 40: _process("/usr/bin/containerd")}
     assert _daemons(table, None) == {10, 40}, "a containerd of its own"
+    table = {50: _process("/usr/bin/podman", "system", "service"), **table}
+    assert _daemons(table, 50) == {50}, "Podman has no containerd"

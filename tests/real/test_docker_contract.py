@@ -36,7 +36,7 @@ class TestDocker(BackendContract):
     def stranger(self) -> Iterator[Callable[[], bool]]:
         """Make containers whose names and labels could be taken for ours."""
         image = self._image()
-        api = docker.APIClient(version="auto")
+        api = docker.from_env().api
         run = secrets.token_hex(4)
         bodies = [
             (f"vmvc-{run}-1", {}),

@@ -56,7 +56,7 @@ class DockerBackend(Backend):
             api = self._engine().api
             with translated("describe itself", failure=EngineError):
                 info = api.info()
-                networks = {one["Name"] for one in api.networks()}
+                networks = {"bridge", "host", "none", *(one["Name"] for one in api.networks())}
         except EngineError as error:
             code = error.code if isinstance(error, Unreachable) else "docker.unreachable"
             return [Finding(code, Severity.ERROR, error.what, error.hint)]

@@ -137,7 +137,7 @@ def _unreachable(error: BaseException, address: str) -> Unreachable:
         )
     return Unreachable(
         "docker.unreachable",
-        f"no Docker Engine answers at {address}: {cause or error}",
+        f"no Docker Engine answers at {address}: {(cause and cause.strerror) or error}",
         hint="start it (sudo systemctl start docker), or check DOCKER_HOST and the docker context",
     )
 
@@ -250,6 +250,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     r"no space left on device": "free space on the engine's disk: docker system df",
     r"cgroup": "this OCI runtime cannot use the host's cgroups; choose another: options.runtime",
     r"network \S+ not found": "create the network, or choose another: options.network",
+    r"could not find bridge": "the engine has lost its network: restart it (sudo systemctl restart docker)",
     r"is not running": "the guest has ended; read its console",
 }
 

@@ -107,6 +107,8 @@ def _daemons(table: Mapping[int, Mapping[str, Any]], listener: int | None) -> se
     engines = {pid for pid, one in table.items() if _program(one) in ("dockerd", "podman")}
     if listener in engines:
         engines = {listener}
+    if not any(_program(table[pid]) == "dockerd" for pid in engines):
+        return engines
     containerds = {pid for pid, one in table.items() if _program(one) == "containerd"}
     return engines | ({pid for pid in containerds if table[pid]["ppid"] in engines} or containerds)
 

@@ -32,6 +32,8 @@ from vmvc.errors import (
 
 GONE_WITHIN: Final = 45.0
 """Seconds for a removal, retries included."""
+NEVER: Final = 10**8
+"""Seconds before the engine kills a guest that was asked to stop: some three years."""
 NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
 _MISSING: Final = ("executable file not found", "no such file or directory")
@@ -194,7 +196,7 @@ class DockerInstance(Instance):
                     self._engine().api,
                     "POST",
                     f"/containers/{self._container}/stop",
-                    params={"t": -1},
+                    params={"t": NEVER},
                     timeout=(10, timeout),
                 )
         except DeadlineExceeded as error:

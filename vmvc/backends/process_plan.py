@@ -10,15 +10,10 @@ from typing import Final
 from vmvc.backends.process_launch import Plan
 from vmvc.contract import Guest
 from vmvc.errors import EngineError, ImageError
-from vmvc.images import RootFs
+from vmvc.images import RootFs, command_of
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """As in a container whose image sets none."""
-
-
-def argv(guest: Guest, root: RootFs) -> tuple[str, ...]:
-    """Return the command: the guest's own, else the image's."""
-    return guest.command or root.command
 
 
 def in_root(guest: Guest, root: RootFs, folder: Path) -> Plan:
@@ -28,7 +23,7 @@ def in_root(guest: Guest, root: RootFs, folder: Path) -> Plan:
     """
     user, home = _identity(folder, root.user)
     env = {"PATH": PATH, "HOME": home, **root.env, **guest.env}
-    return Plan(argv(guest, root), env, root.workdir or "/", user)
+    return Plan(command_of(guest, root), env, root.workdir or "/", user)
 
 
 def on_host(guest: Guest, root: RootFs, environment: dict[str, str]) -> Plan:
@@ -36,7 +31,7 @@ def on_host(guest: Guest, root: RootFs, environment: dict[str, str]) -> Plan:
 
     Raises: EngineError where the host has none.
     """
-    command = argv(guest, root)
+    command = command_of(guest, root)
     env = {"PATH": PATH, "HOME": environment.get("HOME", "/"), **guest.env}
     program = shutil.which(command[0], path=environment.get("PATH", PATH))
     if program is None:

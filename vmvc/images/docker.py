@@ -76,6 +76,9 @@ def _import(api: docker.APIClient, root: RootFs, repository: str, tag: str) -> N
                 f"the Docker Engine could not import {repository}:{tag}: {answer['error']}",
                 hint="free space on the engine's disk: docker system df",
             )
+        if str(answer.get("status", "")).startswith("sha256:"):
+            # Podman takes the image's name without its tag.
+            api.tag(answer["status"], repository, tag)
 
 
 def _changes(root: RootFs) -> list[str]:
@@ -87,6 +90,7 @@ def _changes(root: RootFs) -> list[str]:
         changes.append(f"USER {root.user}")
     changes += [
         f"WORKDIR {root.workdir}",
-        f"LABEL {LABEL}=image {LABEL}.digest={root.digest}",
+        f"LABEL {LABEL}=image",
+        f"LABEL {LABEL}.digest={root.digest}",
     ]
     return changes
