@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import lzma
+import shutil
+import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -51,3 +54,29 @@ def test_another_architecture_is_an_image_error(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ImageError, match="riscv64") as caught:
         kernel.kernel()
     assert caught.value.hint
+
+
+def _wrapped(packed: bytes) -> bytes:
+    image = bytearray(0x400 + 0x200)
+    image[0x1F1] = 1
+    image[0x202:0x206] = b"HdrS"
+    struct.pack_into("<II", image, 0x248, 0x200, len(packed))
+    return bytes(image) + packed + b"what follows"
+
+
+@pytest.mark.parametrize("packing", ["gzip", "xz", "lz4", "zstd"])
+def test_a_kernel_is_unwrapped_however_it_is_packed(packing: str, tmp_path: Path) -> None:
+    if shutil.which(packing) is None:
+        pytest.skip(f"no {packing} here")
+    content = b"\x7fELF" + bytes(range(256)) * 1000
+    options = ["-l"] if packing == "lz4" else []
+    packed = subprocess.run([packing, "-c", *options], input=content, capture_output=True, check=True).stdout
+    size = b"" if packing == "gzip" else struct.pack("<I", len(content))
+    assert kernel.unwrapped(_wrapped(packed + size)) == content
+
+
+def test_an_unknown_packing_is_an_image_error() -> None:
+    with pytest.raises(ImageError, match="unknown way"):
+        kernel.unwrapped(_wrapped(b"????" * 9))
+    with pytest.raises(ImageError, match="no bzImage"):
+        kernel.unwrapped(b"\0" * 4096)

@@ -2,7 +2,7 @@
 
 Reading order: ``root`` (what every recipe is turned into) and ``cache`` (built once, by content); the recipes
 ``tiny``, ``debian``, ``oci``; the renderings ``docker``, ``folder`` and, for machines, ``boot`` with
-``kernel``, ``initramfs`` (its scripts are in ``guest/``) and ``disk``; ``store`` is for the commands.
+``kernel``, ``initramfs`` (its scripts are in ``guest/``) and ``disk``; ``removal`` undoes it all.
 """
 
 from vmvc.images.boot import Bootable, bootable
@@ -11,18 +11,15 @@ from vmvc.images.cache import entries as cached
 from vmvc.images.clock import emulated_clock
 from vmvc.images.docker import docker_image
 from vmvc.images.folder import unpacked
+from vmvc.images.removal import Removed, remove
 from vmvc.images.root import RootFs, command_of, root_filesystem
-from vmvc.images.store import RENDERINGS, Built, Removed, build, remove
 
 __all__ = [
-    "RENDERINGS",
     "Bootable",
-    "Built",
     "Entry",
     "Removed",
     "RootFs",
     "bootable",
-    "build",
     "cache_dir",
     "cached",
     "command_of",

@@ -35,6 +35,9 @@ APPEND: Final = (
 )
 """Kernel arguments: quick, and nothing of the kernel's work on behalf of the guest is switched off."""
 
+ROOT_DEVICE: Final = "/dev/vda"
+"""The disk as the guest sees it: its bus is virtio, which the minimal init has a driver for."""
+
 SYSTEMD: Final = ("systemd.getty_auto=no", "systemd.firstboot=no")
 
 
@@ -56,10 +59,8 @@ class Bootable:
     facts: Mapping[str, Scalar]
 
 
-def bootable(guest: Guest, *, root_device: str = "/dev/vda") -> Bootable:
+def bootable(guest: Guest) -> Bootable:
     """Return what boots the guest, built where it is not in the cache.
-
-    ``root_device``: where the guest sees the disk.
 
     Raises: ImageError; InputError where the image cannot do what the guest asks for.
     """
@@ -78,15 +79,8 @@ def bootable(guest: Guest, *, root_device: str = "/dev/vda") -> Bootable:
     root = root_filesystem(guest.image, guest.folder)
     systemd = guest.boot == "systemd"
     in_memory = isinstance(guest.image, RecipeImage) and guest.image.base == "tiny"
-    if not in_memory and not root_device.startswith("/dev/vd"):
-        raise InputError(
-            Fault(
-                f"the minimal init has no driver for the disk {root_device}",
-                hint="attach the disk by virtio; other buses are for disk images with a kernel of their own",
-            )
-        )
     chosen, program = kernel(), busybox()
-    command = initramfs.command(_launch(guest, root, "" if in_memory else root_device))
+    command = initramfs.command(_launch(guest, root, "" if in_memory else ROOT_DEVICE))
     append = " ".join((*APPEND, *(SYSTEMD if systemd else ())))
     digest = cache.digest_of(
         *(root.digest, chosen.digest, cache.digest_of_file(program), initramfs.digest(), append),

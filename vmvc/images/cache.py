@@ -210,7 +210,9 @@ def _entry(folder: Path) -> Entry:
         digest=folder.name,
         recipe=_summary(json.loads(recipe.read_text())) if recipe.exists() else "unfinished",
         bytes=_allocated(folder),
-        renderings=tuple(sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))),
+        renderings=tuple(
+            sorted(path.name for path in folder.iterdir() if path.name[0] != "." and path != recipe)
+        ),
         last_used=used.stat().st_mtime if used.exists() else time.time(),
     )
 

@@ -30,7 +30,7 @@ def of_root(root: RootFs) -> Path:
 
 def _build(root: RootFs, path: Path) -> None:
     identity = str(uuid.uuid5(uuid.NAMESPACE_OID, root.digest))
-    with tempfile.TemporaryDirectory(prefix=".partial-disk-", dir=path.parent) as name:
+    with tempfile.TemporaryDirectory(prefix=f"{path.name}-", dir=path.parent) as name:
         tree, raw, owners = Path(name, "root"), Path(name, "disk.raw"), str(Path(name, "owners"))
         # Without root, fakeroot remembers the owners: a file carries them from tar to mke2fs.
         fake = os.geteuid() != 0

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import lzma
 import platform
 import re
-import shutil
+import struct
+import tempfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,9 @@ from vmvc.errors import ImageError
 from vmvc.images import cache, packages, tool
 
 METAPACKAGE: Final = "linux-image-cloud-amd64"
+
+FORMAT: Final = 2
+"""Raised whenever the same package gives other files."""
 
 MODULES: Final = (
     "virtio_pci",
@@ -30,6 +36,8 @@ MODULES: Final = (
     "button",
 )
 """Drivers that the minimal init loads; those built into the kernel need no file."""
+
+log = logging.getLogger(__name__)
 
 _DEPENDS: Final = re.compile(rb"\0depends=([^\0]*)\0")
 
@@ -46,7 +54,7 @@ class Kernel:
 
     @property
     def digest(self) -> str:
-        return cache.digest_of(self.package, self.version)
+        return cache.digest_of(FORMAT, self.package, self.version)
 
 
 def kernel() -> Kernel:
@@ -59,10 +67,10 @@ def kernel() -> Kernel:
             f"there is no kernel for virtual machines on {platform.machine()}",
             hint="run this backend on an x86-64 host, or give the guest a disk image of your own",
         )
-    folder = cache.once(cache.cache_dir() / "kernels" / METAPACKAGE, _download)
+    folder = cache.once(cache.cache_dir() / "kernels" / f"{METAPACKAGE}-{FORMAT}", _download)
     about = json.loads((folder / "kernel.json").read_text())
     return Kernel(
-        image=folder / "vmlinuz",
+        image=folder / "vmlinux",
         modules=folder / "modules",
         load_order=about["load_order"],
         package=about["package"],
@@ -76,10 +84,11 @@ def _download(folder: Path) -> None:
         raise ImageError(
             f"the package {METAPACKAGE} names no kernel", hint="sudo apt-get update, then try again"
         )
+    log.info("downloading the kernel for virtual machines: %s", package)
     with packages.unpacked(package) as (files, version):
         release = next((files / "boot").glob("vmlinuz-*")).name.removeprefix("vmlinuz-")
         folder.mkdir(parents=True)
-        shutil.copy(files / "boot" / f"vmlinuz-{release}", folder / "vmlinuz")
+        (folder / "vmlinux").write_bytes(unwrapped((files / "boot" / f"vmlinuz-{release}").read_bytes()))
         library = next(path for path in (files / "lib/modules", files / "usr/lib/modules") if path.is_dir())
         order = copy_modules(library / release, folder / "modules")
     about = {"package": package, "version": version, "release": release, "load_order": order}
@@ -108,6 +117,42 @@ def copy_modules(library: Path, target: Path) -> dict[str, list[str]]:
         return order
 
     return {name: load(name, []) for name in MODULES}
+
+
+def unwrapped(image: bytes) -> bytes:
+    """Return the kernel that a bzImage unpacks; booted as it is (PVH), it saves half a second of emulation.
+
+    Raises: ImageError where it is packed in an unknown way.
+
+    Source: Documentation/arch/x86/boot.rst, fields setup_sects, payload_offset, payload_length.
+    """
+    if image[0x202:0x206] != b"HdrS":
+        raise ImageError("the kernel package holds no bzImage", hint="report it, with the package's version")
+    offset, length = struct.unpack_from("<II", image, 0x248)
+    start = ((image[0x1F1] or 4) + 1) * 512 + offset
+    packed = image[start : start + length]
+    # All but gzip are followed by the unpacked size.
+    if packed.startswith(b"\x1f\x8b"):
+        kernel = zlib.decompressobj(wbits=31).decompress(packed)
+    elif packed.startswith(b"\xfd7zXZ"):
+        kernel = lzma.decompress(packed[:-4])
+    elif packed.startswith(b"\x02\x21\x4c\x18"):
+        kernel = _unpacked_by("lz4", packed[:-4])
+    elif packed.startswith(b"\x28\xb5\x2f\xfd"):
+        kernel = _unpacked_by("zstd", packed[:-4])
+    else:
+        raise ImageError(
+            f"the kernel is packed in an unknown way ({packed[:4].hex()})",
+            hint="report it, with the package's version",
+        )
+    return kernel
+
+
+def _unpacked_by(program: str, packed: bytes) -> bytes:
+    with tempfile.NamedTemporaryFile(prefix="vmvc-") as file:
+        file.write(packed)
+        file.flush()
+        return tool.run([program, "-dc", file.name], doing=f"unpack the kernel with {program}")
 
 
 def _name(path: Path) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,8 +15,6 @@ from vmvc.spec import DiskImage, Image, OciImage
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """The search path of a container whose image sets none."""
-
-ABOUT: Final = "root.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,7 @@ class RootFs:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """How a root file system wants to be run; kept beside its tar."""
+    """How a root file system wants to be run."""
 
     command: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
@@ -106,30 +103,6 @@ def command_of(guest: Guest, root: RootFs) -> tuple[str, ...]:
             Fault("the image has no command to run", hint="name one: guest.command, or services in the image")
         )
     return tuple(command)
-
-
-def store_config(path: Path, config: Config) -> None:
-    path.write_text(json.dumps(asdict(config), sort_keys=True), encoding="utf-8")
-
-
-def load_config(path: Path) -> Config:
-    """Read what ``store_config`` wrote.
-
-    Raises: ImageError.
-    """
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        return Config(
-            command=tuple(raw["command"]),
-            env=tuple((name, value) for name, value in raw["env"]),
-            user=raw["user"],
-            workdir=raw["workdir"],
-            stop_signal=raw["stop_signal"],
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ImageError(
-            f"the image cache is damaged at {path}: {error}", hint="vmvc image remove all"
-        ) from error
 
 
 def identity(tree: Tree, user: str) -> Identity:

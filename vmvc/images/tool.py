@@ -23,6 +23,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "dpkg": "dpkg",
     "dpkg-deb": "dpkg",
     "fakeroot": "fakeroot",
+    "lz4": "lz4",
     "mke2fs": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",
     "qemu-img": "qemu-utils",
