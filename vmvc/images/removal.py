@@ -20,7 +20,7 @@ class Removed:
 
 
 def remove(digest_prefix: str) -> Removed:
-    """Remove an image with all that was made from it; ``all`` removes every one, kernels and programs too.
+    """Remove an image with all that was made from it; ``all``: every one, and kernels and programs too.
 
     Raises: InputError where the prefix names no image or several; ImageError where the cache is read-only.
     """
@@ -28,13 +28,15 @@ def remove(digest_prefix: str) -> Removed:
     digests = [entry.digest for entry in chosen]
     for digest in digests:
         cache.drop(digest)
+    labels = [f"{LABEL}.digest={digest}" for digest in digests]
     if digest_prefix == "all":
         cache.drop_parts()
-    return Removed(digests, sum(entry.bytes for entry in chosen), _remove_from_engine(digests))
+        labels = [f"{LABEL}=image"]
+    return Removed(digests, sum(entry.bytes for entry in chosen), _remove_from_engine(labels))
 
 
-def _remove_from_engine(digests: Sequence[str]) -> list[str]:
-    """Remove the Docker images made from these root file systems; return what stays and why."""
+def _remove_from_engine(labels: Sequence[str]) -> list[str]:
+    """Remove the Docker images with any of these labels; return what stays and why."""
     from docker.errors import APIError
 
     from vmvc.images import oci
@@ -42,8 +44,8 @@ def _remove_from_engine(digests: Sequence[str]) -> list[str]:
     left = []
     try:
         with oci.engine() as api:
-            for digest in digests:
-                for found in api.images(filters={"label": f"{LABEL}.digest={digest}"}):
+            for label in labels:
+                for found in api.images(filters={"label": label}):
                     name = (found.get("RepoTags") or [found["Id"]])[0]
                     try:
                         api.remove_image(name)

@@ -38,17 +38,18 @@ def test_a_removed_image_is_gone_and_can_be_built_again(
     assert cached() == []
     assert not engine.images(filters={"label": f"vmvc.digest={root.digest}"})
     assert docker_image(image, engine, HERE) != made
-    assert remove("all").left == []
-    assert not list(tmp_path.glob("*/*/*"))
+    assert remove(root.digest).left == []
+    assert not list(tmp_path.glob("images/*/*"))
 
 
 def test_what_a_container_uses_stays_with_the_reason(image: RecipeImage, engine: docker.APIClient) -> None:
+    digest = root_filesystem(image, HERE).digest
     with container(engine, docker_image(image, engine, HERE)):
-        removed = remove("all")
+        removed = remove(digest)
         assert len(removed.left) == 1
         assert "container" in removed.left[0]
     docker_image(image, engine, HERE)
-    assert remove("all").left == []
+    assert remove(digest).left == []
 
 
 def test_without_an_engine_the_cache_is_emptied_all_the_same(
