@@ -235,6 +235,16 @@ def test_disk_counts_blocks_as_du_does(make: Make) -> None:
     assert after.virtual - before.virtual == 3 * 2**20
 
 
+@pytest.mark.real("docker")
+def test_the_same_image_has_the_same_size_as_in_docker(make: Make) -> None:
+    import docker
+
+    with docker.from_env() as client:
+        image = images.docker_image(WAITS.image, client.api, WAITS.folder)
+        size = client.api.inspect_image(image)["Size"]
+    assert make(WAITS).disk().virtual == size
+
+
 def test_where_an_overlay_is_refused_the_image_is_copied(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ BLOCK: Final = 512
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Bytes of content, and bytes of blocks in use."""
+    """Bytes of all files (links count, folders do not, as in Docker), and bytes of all blocks in use."""
 
     content: int = 0
     blocks: int = 0
@@ -35,7 +36,7 @@ def footprint(folders: Iterable[Path]) -> Footprint:
         for one in (top, *_below(folder, top.st_dev)):
             if (one.st_dev, one.st_ino) not in seen:
                 seen.add((one.st_dev, one.st_ino))
-                content += one.st_size
+                content += 0 if stat.S_ISDIR(one.st_mode) else one.st_size
                 blocks += one.st_blocks * BLOCK
     return Footprint(content, blocks)
 
