@@ -239,9 +239,9 @@ def test_disk_counts_blocks_as_du_does(make: Make) -> None:
 def test_the_same_image_has_the_same_size_as_in_docker(make: Make) -> None:
     import docker
 
-    with docker.from_env() as client:
-        image = images.docker_image(WAITS.image, client.api, WAITS.folder)
-        size = client.api.inspect_image(image)["Size"]
+    with docker.APIClient(version="auto") as api:
+        image = images.docker_image(WAITS.image, api, WAITS.folder)
+        size = api.inspect_image(image)["Size"]  # type: ignore[no-untyped-call]
     assert make(WAITS).disk().virtual == size
 
 
