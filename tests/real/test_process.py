@@ -67,8 +67,10 @@ def printed(instance: ProcessInstance) -> bytes:
     return text
 
 
-def mounts() -> list[str]:
-    return Path("/proc/self/mountinfo").read_text().splitlines()
+def mounted(instance: ProcessInstance) -> list[str]:
+    """Return what this process sees mounted in an instance's folder."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line for line in lines if instance.tag.name in line]
 
 
 @pytest.fixture
@@ -117,30 +119,27 @@ def test_what_it_writes_is_its_own(make: Make, backend: ProcessBackend) -> None:
 
 
 def test_its_mounts_are_never_the_hosts(make: Make) -> None:
-    before = mounts()
     instance = make(WAITS)
     assert instance.run(["test", "-e", "/proc/self/status"], timeout=TIME).returncode == 0
     assert instance.run(["test", "-c", "/dev/null"], timeout=TIME).returncode == 0
     assert instance.run(["test", "-d", "/sys/kernel"], timeout=TIME).returncode == 0
-    assert mounts() == before
+    assert mounted(instance) == []
     assert list((instance.folder / "root").iterdir()) == []
-    instance.destroy()
-    assert mounts() == before
 
 
 SHARED = """
 import sys
-from tests.real.test_process import WAITS, mounts
+from pathlib import Path
+from tests.real.test_process import WAITS, mounted
 from vmvc import owner
 from vmvc.backends.process import ProcessBackend
 from vmvc.contract import Options, Tag
 backend = ProcessBackend("process", Options())
 backend.prepare(WAITS)
-before = mounts()
 instance = backend.instance(Tag(sys.argv[1], 1, owner.current()), WAITS)
 instance.create()
 instance.start()
-print(mounts() == before and any("shared:" in line for line in before))
+print(mounted(instance) == [] and "shared:" in Path("/proc/self/mountinfo").read_text())
 instance.destroy()
 """
 

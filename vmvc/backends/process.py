@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import platform
+import secrets
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +15,14 @@ from typing import ClassVar, Final
 
 import psutil
 
-from vmvc import images
+from vmvc import images, owner
 from vmvc.backends import ports, process_plan, process_tree
 from vmvc.backends.process_instance import TAG, ProcessInstance, instances
 from vmvc.backends.process_launch import Launcher
-from vmvc.backends.process_root import Recipe, remove
+from vmvc.backends.process_root import Recipe
 from vmvc.contract import Backend, Finding, Guest, Isolation, Options, Preparation, Scalar, Severity, Tag
 from vmvc.errors import EngineError, Fault, InputError, StepFailed
-from vmvc.spec import BUILT_IN_IMAGES, DiskImage, GuestSpec
+from vmvc.spec import BUILT_IN_IMAGES, DiskImage, Exec, GuestSpec, ReadyExec
 
 SYS_CHROOT: Final = 18
 SYS_ADMIN: Final = 21
@@ -118,19 +118,14 @@ class ProcessBackend(Backend):
 
     def _overlay_works(self, recipe: Recipe) -> bool:
         """Try it where instances will be: some file systems cannot be the upper layer of an overlay."""
-        instances().mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=instances(), prefix=".trial-"))
+        tag = Tag(f"prepare-{os.getpid()}-{secrets.token_hex(4)}", 0, owner.current())
+        trial = ProcessInstance(tag, replace(_ANY_GUEST, ready=_NO_PORT), self._launcher, recipe)
         try:
-            with open(os.devnull, "r+b") as nothing:
-                file = nothing.fileno()
-                launched = self._launcher().launch(recipe.lay(folder), file, file, file)
-            launched.send(signal.SIGKILL)
-            launched.ended(process_tree.KILLED_WITHIN)
-            launched.close()
+            trial.create()
         except StepFailed:
             return False
         finally:
-            remove(folder)
+            trial.destroy()
         return True
 
 
@@ -138,6 +133,7 @@ _ANY_GUEST: Final = Guest(
     image=BUILT_IN_IMAGES["tiny"], cpus=1, memory=GuestSpec().memory, ready=GuestSpec().ready
 )
 """Stands for the guest of a process that is only to be removed."""
+_NO_PORT: Final = ReadyExec(exec=Exec(command=("true",)))
 
 
 def _key(guest: Guest) -> str:

@@ -29,7 +29,7 @@ NOT_EXECUTABLE: Final = 126
 
 def instances() -> Path:
     """Return the folder that holds a folder for every instance."""
-    return cache_dir() / "instances"
+    return cache_dir() / "processes"
 
 
 class ProcessInstance(Instance):
