@@ -114,6 +114,15 @@ def test_the_interval_is_by_order_statistics_and_no_narrower_than_the_resolution
     assert (ready.low, ready.high, ready.resolution) == (3.75, 4.0, 0.25)
 
 
+def test_outliers_are_counted_and_stay_in(folder: Callable[..., Path]) -> None:
+    values = [132.7067, 132.9015, 132.8607, 132.614, 132.6397, 132.5018, 132.6546, 108.7559]
+    summary = results.rebuild(
+        folder(*(trial(number, readings=(reading(value),)) for number, value in enumerate(values, 1)))
+    )
+    ready = row(summary, "other", "ready")
+    assert (ready.n, ready.outliers, ready.min) == (8, 1, 108.7559)
+
+
 def test_few_values_have_no_interval(folder: Callable[..., Path]) -> None:
     ready = row(results.rebuild(folder(*(trial(number) for number in range(1, 6)))), "other", "ready")
     assert ready.median == 3

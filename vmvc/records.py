@@ -201,6 +201,9 @@ class SummaryRow(Record):
     )
     high: float | None = Field(default=None, description="Upper end of that interval; absent below n = 6.")
     resolution: float | None = Field(default=None, description="Largest resolution among the values.")
+    outliers: int | None = Field(
+        default=None, description="Values flagged by their modified z-score (beyond 3.5); all stay in."
+    )
     reason: str = Field(default="", description="Why values are missing, where any is.")
 
 

@@ -22,7 +22,7 @@ MEASUREMENT_COLUMNS: Final = (
 )
 SUMMARY_COLUMNS: Final = (
     *("backend", "condition", "metric", "quantity", "unit", "better", "n", "failed", "planned"),
-    *("median", "low", "high", "q1", "q3", "min", "max", "resolution", "reason"),
+    *("median", "low", "high", "q1", "q3", "min", "max", "resolution", "outliers", "reason"),
 )
 
 Cell = tuple[str, str, str]
@@ -178,6 +178,7 @@ def _row(
             "low": interval[0] if interval else None,
             "high": interval[1] if interval else None,
             "resolution": resolution,
+            "outliers": sum(stats.outliers(values)),
         }
     )
 
