@@ -5,13 +5,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-import libvirt
 import pytest
 
+from tests.real.virsh import virsh
 from vmvc.backends.libvirt import LibvirtBackend, LibvirtOptions
 from vmvc.backends.libvirt_domain import METADATA
 from vmvc.contract import Backend, Guest, Tag
@@ -26,9 +28,7 @@ class Machines(BackendContract):
         return LibvirtBackend("libvirt", self.options)
 
     def guest(self) -> Guest:
-        return Guest(
-            BUILT_IN_IMAGES["tiny"], cpus=1, memory=192 * 2**20, ready=ReadyHttp(http=Http(port=80))
-        )
+        return Guest(BUILT_IN_IMAGES["tiny"], cpus=1, memory=192 * 2**20, ready=ReadyHttp(http=Http(port=80)))
 
 
 @pytest.mark.real("libvirtd")
@@ -45,14 +45,17 @@ class TestSystem(Machines):
             _definition(f"vmvc-{run}-2", {**labels, "vmvc": "image"}),
             _definition(f"vmvc-{run}-3", {name: labels[name] for name in ("vmvc", "vmvc.run")}),
         ]
-        connection = libvirt.open("qemu:///system")
-        made = [connection.defineXML(body) for body in bodies]
+        with TemporaryDirectory() as folder:
+            for number, body in enumerate(bodies):
+                path = Path(folder) / f"{number}.xml"
+                path.write_text(body)
+                virsh("define", str(path))
+        names = {f"vmvc-{run}-{number}" for number in (1, 2, 3)}
         try:
-            yield lambda: all(one.isPersistent() for one in made)
+            yield lambda: names <= set(virsh("list", "--all", "--name").split())
         finally:
-            for one in made:
-                one.undefine()
-            connection.close()
+            for name in names:
+                virsh("undefine", name)
 
 
 @pytest.mark.real("libvirt")

@@ -125,7 +125,9 @@ class LibvirtBackend(Backend):
         bootable = images.bootable(guest)
         if bootable.kernel is None and hardware.machine == MICROVM:
             raise InputError(
-                Fault("machine type microvm boots kernels, not disks", hint="choose options.machine: q35 or pc")
+                Fault(
+                    "machine type microvm boots kernels, not disks", hint="choose options.machine: q35 or pc"
+                )
             )
         if bootable.kernel is not None and hardware.disk_bus != "virtio":
             what = f"vmvc's kernel finds its disk on the bus virtio only, got {hardware.disk_bus}"

@@ -10,7 +10,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from queue import Empty, SimpleQueue
@@ -24,6 +24,8 @@ NOT_FOUND: Final = 127
 TIMED_OUT: Final = 124
 KILLED: Final = 128
 """A command ended by signal N returns this plus N, as shells say it."""
+ALIVE_EVERY: Final = 0.25
+"""Seconds after which a machine whose agent is awaited is looked at."""
 PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -139,8 +141,9 @@ def _hang_up(connected: socket.socket) -> None:
 class Agent:
     """Commands by the QEMU guest agent, which libvirt holds the channel to."""
 
-    def __init__(self, domain: Domain, env: Mapping[str, str]) -> None:
+    def __init__(self, domain: Domain, env: Mapping[str, str], alive: Callable[[], bool]) -> None:
         self._domain = domain
+        self._alive = alive
         self._env = [PATH, *(f"{name}={value}" for name, value in env.items())] if env else []
 
     def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes) -> Completed:
@@ -149,11 +152,14 @@ class Agent:
         Raises: DeadlineExceeded (the command is then killed); StepFailed.
         """
         deadline = time.monotonic() + timeout
-        if not self._domain.agent.wait(timeout):
-            raise DeadlineExceeded(
-                f"the guest agent did not appear within {timeout:g} s",
-                hint="install and enable qemu-guest-agent in the image",
-            )
+        while not self._domain.agent.wait(min(ALIVE_EVERY, max(0.0, deadline - time.monotonic()))):
+            if not self._alive():
+                raise GuestDied(f"the machine ended before '{argv[0]}' ran", hint="read the guest's console")
+            if time.monotonic() > deadline:
+                raise DeadlineExceeded(
+                    f"the guest agent did not appear within {timeout:g} s",
+                    hint="install and enable qemu-guest-agent in the image",
+                )
         wanted: dict[str, Any] = {"path": argv[0], "arg": list(argv[1:]), "capture-output": True}
         if stdin:
             wanted["input-data"] = base64.b64encode(stdin).decode()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 from vmvc import images
 from vmvc.backends.libvirt_domain import METADATA, read_tag
@@ -28,6 +29,7 @@ import libvirt
 import libvirt_qemu
 
 SYSTEM: Final = "qemu:///system"
+SESSION: Final = "qemu:///session"
 EMBED: Final = "qemu:///embed"
 QUICK: Final = 5.0
 """Seconds within which a daemon must answer to be chosen."""
@@ -48,8 +50,8 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
     ),
     (r"virtlogd", "start virtlogd: sudo systemctl start virtlogd.socket"),
     (r"[Cc]annot (allocate|set up guest) memory|Cannot allocate", "lower guest.memory"),
-    (r"machine type", "choose another options.machine, or install a QEMU that has it"),
     (r"[Mm]ax(imum)? (CPU|vcpu|cpu)|max_cpus|number of (SMP )?CPUs", "lower guest.cpus"),
+    (r"machine type", "choose another options.machine, or install a QEMU that has it"),
     (
         r"failed to set MSR",
         "hide what KVM does not offer here: options.hide_cpu_features: [arch-capabilities]",
@@ -65,6 +67,7 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
     (r"already (exists|active|being)", "another machine has that name: virsh list --all"),
     (r"lock.*image|using the image|\"write\" lock", "close the program that uses the disk"),
     (r"closed|end of file|recv data|reset by peer", "see whether libvirt still answers: vmvc doctor"),
+    (r"too long", "set VMVC_CACHE to a folder with a shorter path"),
     (r"Permission denied", "let this user read the files: QEMU runs as whoever runs vmvc"),
 )
 
@@ -78,7 +81,7 @@ def translated(doing: str, failure: type[VmvcError] = StepFailed) -> Iterator[No
         text = " ".join((error.get_error_message() or str(error)).split())
         hint = next((hint for pattern, hint in _HINTS if re.search(pattern, text)), "")
         raise failure(
-            f"libvirt cannot {doing}: {text}", hint=hint or "read the machine's log in libvirt's log folder"
+            f"libvirt cannot {doing}: {text}", hint=hint or "see what works here: vmvc doctor"
         ) from error
 
 
@@ -124,7 +127,7 @@ def _embed() -> Connection:
         if _embedded is None:
             folder = images.cache_dir() / "libvirt"
             root = next(root for number in count() if _claim(root := folder / str(number)))
-            _embedded = _open(f"{EMBED}?root={root}")
+            _embedded = _open(f"{EMBED}?root={quote(str(root))}")
         return _embedded
 
 
@@ -149,7 +152,18 @@ def _claim(root: Path) -> bool:
 def root_of(uri: str) -> Path | None:
     """Return the root of an embedded driver; ``None`` for a daemon."""
     path = uri.partition("?root=")[2]
-    return Path(path) if path else None
+    return Path(unquote(path)) if path else None
+
+
+def log_of(uri: str, name: str) -> Path:
+    """Return where the driver at ``uri`` writes what QEMU complains of."""
+    if (root := root_of(uri)) is not None:
+        folder = root / "log" / "qemu"
+    elif uri == SYSTEM:
+        folder = Path("/var/log/libvirt/qemu")
+    else:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "libvirt/qemu/log"
+    return folder / f"{name}.log"
 
 
 # --- connections ------------------------------------------------------------------------------------------
@@ -206,8 +220,20 @@ class Drivers:
 
 def _open(uri: str) -> Connection:
     _start_events()
+    address = _address(uri) if _embedded is not None else uri
     with translated(f"be reached at {uri.partition('?')[0]}", EngineError):
-        return Connection(uri, libvirt.open(uri))
+        return Connection(uri, libvirt.open(address))
+
+
+def _address(uri: str) -> str:
+    """Name a daemon by its socket: beside a driver inside this process, libvirt finds it by nothing else."""
+    home = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
+    folder = {SYSTEM: Path("/run/libvirt"), SESSION: Path(home) / "libvirt"}.get(uri)
+    if folder is None:
+        return uri
+    sockets = [folder / name for name in ("libvirt-sock", "virtqemud-sock")]
+    found = next((path for path in sockets if path.exists()), sockets[0])
+    return f"{uri.replace('qemu:', 'qemu+unix:')}?socket={quote(str(found))}"
 
 
 def _within(seconds: float, call: Callable[[], Connection]) -> Connection | None:

@@ -89,7 +89,16 @@ def domain_xml(tag: Tag, uuid: str, guest: Guest, boot: Boot, hardware: Hardware
         _text(label, "label", hardware.owner)
     for model in hardware.confinements:
         SubElement(domain, "seclabel", type="none", model=model)
-    return ElementTree.tostring(domain, encoding="unicode")
+    written = ElementTree.tostring(domain, encoding="unicode")
+    if found := _NOT_XML.search(written):
+        around = written[max(0, found.start() - 40) : found.end() + 10]
+        raise InputError(
+            Fault(
+                f"libvirt takes no text with the character {found[0]!r}, got {around!r}",
+                hint="rename the file, or leave the character out",
+            )
+        )
+    return written
 
 
 def read_tag(element: str) -> Tag | None:
@@ -98,24 +107,8 @@ def read_tag(element: str) -> Tag | None:
     return Tag.from_labels(labels)
 
 
-def _text(parent: Element, name: str, text: str, /, **attributes: str) -> Element:
-    if found := _NOT_XML.search(text):
-        raise InputError(
-            Fault(f"the character {found[0]!r} cannot be given to libvirt, got {text!r}", hint="leave it out")
-        )
-    element = SubElement(parent, name, attributes)
-    element.text = text
-    return element
-
-
-def _source(parent: Element, path: Path) -> Element:
-    if found := _NOT_XML.search(str(path)):
-        raise InputError(
-            Fault(
-                f"libvirt takes no path with the character {found[0]!r}, got {str(path)!r}", hint="rename it"
-            )
-        )
-    return SubElement(parent, "source", file=str(path))
+def _text(parent: Element, name: str, text: str, /, **attributes: str) -> None:
+    SubElement(parent, name, attributes).text = text
 
 
 def _add_boot(domain: Element, boot: Boot, hardware: Hardware) -> None:
@@ -142,7 +135,7 @@ def _add_devices(devices: Element, uuid: str, boot: Boot, hardware: Hardware, pl
     if boot.chain:
         disk = SubElement(devices, "disk", type="file", device="disk")
         SubElement(disk, "driver", name="qemu", type="qcow2", cache=hardware.disk_cache)
-        _source(disk, places.overlay)
+        SubElement(disk, "source", file=str(places.overlay))
         _add_chain(disk, boot.chain)
         SubElement(disk, "target", dev=TARGETS[hardware.disk_bus], bus=hardware.disk_bus)
         _address(disk, mapped)
@@ -171,7 +164,7 @@ def _add_chain(parent: Element, chain: tuple[tuple[Path, str], ...]) -> None:
     for path, image_format in chain:
         parent = SubElement(parent, "backingStore", type="file")
         SubElement(parent, "format", type=image_format)
-        _source(parent, path)
+        SubElement(parent, "source", file=str(path))
     SubElement(parent, "backingStore")
 
 

@@ -134,6 +134,6 @@ def _read(folder: Path) -> Record | None:
         text = json.loads((folder / _RECORD).read_text())
         tag = Tag.from_labels(text["labels"])
         record = None if tag is None else Record(tag, text["uri"], Path(text["sockets"]))
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return None
     return record if record is not None and record.tag.name == folder.name else None

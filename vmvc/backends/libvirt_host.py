@@ -8,7 +8,7 @@ import platform
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 from xml.etree import ElementTree
 
 import psutil
@@ -16,7 +16,8 @@ import psutil
 from vmvc.backends.libvirt_domain import ACCELERATED, EMULATED
 from vmvc.contract import Finding, Severity
 
-KVM: Final = Path("/dev/kvm")
+KVM = Path("/dev/kvm")
+CPUINFO = Path("/proc/cpuinfo")
 Wanted = Literal["auto", "kvm", "tcg"]
 
 
@@ -130,7 +131,7 @@ def _open_to_group() -> bool:
 
 
 def _cpu_flags() -> frozenset[str]:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    for line in CPUINFO.read_text().splitlines():
         name, _, value = line.partition(":")
         if name.strip() == "flags":
             return frozenset(value.split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import select
 import socket
@@ -17,7 +18,7 @@ import psutil
 
 from vmvc.backends import libvirt_files, libvirt_process
 from vmvc.backends.libvirt_channel import Agent, InitChannel
-from vmvc.backends.libvirt_connection import Domain, Drivers, root_of
+from vmvc.backends.libvirt_connection import SYSTEM, Domain, Drivers, log_of, root_of
 from vmvc.backends.libvirt_domain import Boot, Hardware, Places, domain_xml, mac
 from vmvc.backends.libvirt_files import Files
 from vmvc.backends.libvirt_process import Process
@@ -106,7 +107,7 @@ class LibvirtInstance(Instance):
         if self._prepared is not None and self._prepared.boot.channel == "init":
             self._channel = InitChannel(self._files.accept(places.channel))
         elif self._prepared is not None and self._prepared.boot.channel == "agent":
-            self._channel = Agent(domain, self.guest.env)
+            self._channel = Agent(domain, self.guest.env, self.alive)
         with suppress(GuestDied):
             for port in self.guest.ports:
                 refusal = self._monitor(f"hostfwd_add hostnet0 tcp:127.0.0.1:0-:{port}")
@@ -149,10 +150,13 @@ class LibvirtInstance(Instance):
     def processes(self) -> Processes:
         """Return QEMU as own and libvirt's daemons as shared; user networking needs no helpers."""
         own = (self._running().pid,)
-        if root_of(self._drivers.own().uri) is not None:
+        uri = self._drivers.own().uri
+        if root_of(uri) is not None:
             return Processes(own)
-        daemons = psutil.process_iter(["name"])
-        return Processes(own, shared=tuple(one.pid for one in daemons if one.info["name"] in DAEMONS))
+        user = 0 if uri == SYSTEM else os.geteuid()
+        there = [one.info for one in psutil.process_iter(["name", "pid", "uids"])]
+        daemons = [one for one in there if one["name"] in DAEMONS and one["uids"].real == user]
+        return Processes(own, shared=tuple(one["pid"] for one in daemons))
 
     def cgroup(self) -> Path | None:
         return self._running().memory_cgroup()
@@ -240,6 +244,8 @@ class LibvirtInstance(Instance):
         if root is not None and (process := libvirt_process.of_embedded(root, self.tag.name)) is not None:
             process.kill()
             process.close()
+        with suppress(FileNotFoundError, PermissionError):
+            log_of(uri, self.tag.name).unlink()
 
     def _release(self) -> None:
         if self._channel is not None:

@@ -46,12 +46,13 @@ class Process:
         return self._file < 0 or bool(self._poll.poll(seconds * 1000))
 
     def kill(self) -> None:
-        """End it by force, and wait.
+        """End it by force, wait, and remove the cgroups that its driver made for it.
 
         Raises: StepFailed where it does not end, or may not be ended by this user.
         """
         if not self.alive():
             return
+        cgroups = self._cgroups()
         try:
             signal.pidfd_send_signal(self._file, signal.SIGKILL)
         except ProcessLookupError:
@@ -62,20 +63,24 @@ class Process:
             ) from error
         if not self.wait(DIES_WITHIN):
             raise StepFailed(f"QEMU (pid {self.pid}) does not end", hint="see the kernel's log")
+        for folder in cgroups:
+            _remove_cgroup(folder)
 
     def memory_cgroup(self) -> Path | None:
         """Return the folder of the memory cgroup that libvirt made for it; ``None`` where it made none."""
+        names = ("memory.current", "memory.usage_in_bytes")
+        return next((one for one in self._cgroups() if any((one / name).is_file() for name in names)), None)
+
+    def _cgroups(self) -> list[Path]:
+        """Return the folders of all cgroups that libvirt made for it, on every hierarchy."""
+        found = []
         with suppress(FileNotFoundError, ProcessLookupError):
             for line in Path(f"/proc/{self.pid}/cgroup").read_text().splitlines():
                 _, controllers, path = line.split(":", 2)
-                mount = {"memory": "/sys/fs/cgroup/memory", "": _unified()}.get(controllers)
                 own = _OWN.match(path)
-                if mount is None or own is None:
-                    continue
-                folder = Path(mount + own[1])
-                if any((folder / name).is_file() for name in ("memory.current", "memory.usage_in_bytes")):
-                    return folder
-        return None
+                if own is not None:
+                    found.append(Path(f"{_mount(controllers)}{own[1]}"))
+        return found
 
     def command_line(self) -> str:
         """Return its arguments as one would type them."""
@@ -88,10 +93,21 @@ class Process:
             self._file = -1
 
 
-def _unified() -> str:
-    return (
-        "/sys/fs/cgroup" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "/sys/fs/cgroup/unified"
-    )
+def _mount(controllers: str) -> Path:
+    """Return where a hierarchy is mounted: version 1 by its controllers, version 2 has no name."""
+    top = Path("/sys/fs/cgroup")
+    if controllers:
+        return top / controllers.removeprefix("name=")
+    return top if (top / "cgroup.controllers").exists() else top / "unified"
+
+
+def _remove_cgroup(folder: Path) -> None:
+    """Remove an empty cgroup and those in it; one that is not empty yet stays."""
+    with suppress(OSError):
+        for inner in folder.iterdir():
+            if inner.is_dir():
+                _remove_cgroup(inner)
+        folder.rmdir()
 
 
 def of_embedded(root: Path, name: str) -> Process | None:
