@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import multiprocessing
+import os
 import re
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -50,29 +53,41 @@ def test_a_users_own_disk_boots_as_it_is(tmp_path: Path) -> None:
     assert found.disk == tmp_path / "mine.vdi"
 
 
-@pytest.mark.real("qemu")
-def test_without_root_owners_survive_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The way that is taken without root gives the same owners and modes as the tar has."""
+@pytest.mark.real("qemu", "root")
+def test_without_root_owners_survive_on_the_disk() -> None:
+    """Made by a user who may not give files away, the disk has the same owners and modes as the tar."""
     if shutil.which("fakeroot") is None:
         pytest.skip("no fakeroot; apt-get install fakeroot")
-    with tarfile.open(tmp_path / "root.tar", "w") as tar:
-        for name, owner, mode in (("mine", 1234, 0o4750), ("roots", 0, 0o600)):
-            info = tarfile.TarInfo(name)
-            info.uid, info.gid, info.mode, info.size = owner, owner + 1, mode, 5
-            tar.addfile(info, io.BytesIO(b"hello"))
-    root = RootFs("0" * 64, tmp_path / "root.tar", (), {}, "", "/", "SIGTERM")
-    monkeypatch.setenv("VMVC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    made = of_root(root)
-    raw = tmp_path / "disk.raw"
-    subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", made, raw], check=True)
-    wanted = {"mine": r"Mode: +04750\b.*User: +1234 +Group: +1235\b", "roots": r"Mode: +0600\b.*User: +0 "}
-    for name, there in wanted.items():
-        argv: list[str | Path] = ["debugfs", "-R", f"stat /{name}", raw]
-        said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-        assert re.search(there, said, re.DOTALL)
-    left = {path.name for path in tmp_path.iterdir()}
-    assert left == {".used", "cache", "disk.qcow2", "disk.raw", "root.tar"}
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        place.chmod(0o777)
+        with tarfile.open(place / "root.tar", "w") as tar:
+            for member, owner, mode in (("mine", 1234, 0o4750), ("roots", 0, 0o600)):
+                info = tarfile.TarInfo(member)
+                info.uid, info.gid, info.mode, info.size = owner, owner + 1, mode, 5
+                tar.addfile(info, io.BytesIO(b"hello"))
+        child = multiprocessing.get_context("fork").Process(target=_make_as_nobody, args=(place,))
+        child.start()
+        child.join()
+        assert child.exitcode == 0
+        assert {path.name for path in place.iterdir()} == {".used", "cache", "disk.qcow2", "root.tar"}
+        raw = place / "disk.raw"
+        subprocess.run(["qemu-img", "convert", "-O", "raw", place / "disk.qcow2", raw], check=True)
+        wanted = {
+            "mine": r"Mode: +04750\b.*User: +1234 +Group: +1235\b",
+            "roots": r"Mode: +0600\b.*User: +0 ",
+        }
+        for member, there in wanted.items():
+            argv: list[str | Path] = ["debugfs", "-R", f"stat /{member}", raw]
+            said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+            assert re.search(there, said, re.DOTALL)
+
+
+def _make_as_nobody(place: Path) -> None:
+    os.setgid(65534)
+    os.setuid(65534)
+    os.environ |= {"VMVC_CACHE": str(place / "cache"), "TMPDIR": str(place)}
+    of_root(RootFs("0" * 64, place / "root.tar", (), {}, "", "/", "SIGTERM"))
 
 
 @pytest.mark.real("qemu")

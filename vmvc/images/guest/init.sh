@@ -136,6 +136,7 @@ while :; do
   [ "$next" = 127 ] && [ -n "$code" ] || code=$next
   [ -n "$stopped" ] || break
 done
-printf '\nvmvc: command ended with %s\n' "$code"
+# As in a container, nothing outlives the command.
 kill -KILL -1
+printf '\nvmvc: command ended with %s\n' "$code"
 power_off
