@@ -29,7 +29,7 @@ from vmvc.backends.libvirt_connection import Drivers
 from vmvc.backends.libvirt_files import Files, records
 from vmvc.backends.libvirt_instance import LibvirtInstance
 from vmvc.console import ConsoleTap
-from vmvc.contract import Guest, MonotonicClock, Tag
+from vmvc.contract import Completed, Guest, MonotonicClock, Tag
 from vmvc.errors import (
     CleanupError,
     DeadlineExceeded,
@@ -41,7 +41,7 @@ from vmvc.errors import (
     VmvcError,
 )
 from vmvc.probes import wait
-from vmvc.spec import BUILT_IN_IMAGES, Console, DiskImage, Http, ReadyConsole, ReadyHttp
+from vmvc.spec import BUILT_IN_IMAGES, Console, DiskImage, Http, ReadyConsole, ReadyHttp, RecipeImage
 
 CLOCK = MonotonicClock()
 LINE = b"boot sector speaks\r\n"
@@ -194,6 +194,40 @@ def test_microvm_lives_the_whole_life() -> None:
         wait(WEB.ready, instance, None, CLOCK, CLOCK.now() + 120 * 10**9)
         assert instance.run(["uname"], timeout=60).stdout == b"Linux\n"
         instance.stop(timeout=60)
+        assert not instance.alive()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.real("libvirtd", "mmdebstrap")
+def test_the_guest_agent_runs_commands_where_systemd_boots() -> None:
+    nginx = RecipeImage(base="debian:bookworm", packages=("nginx-light",), services=("nginx",))
+    guest = replace(WEB, image=nginx, boot="systemd", memory=2**29, env={"WHO": "a  b; $HOME"})
+    with instance_of(LibvirtOptions(uri="qemu:///system"), guest) as instance:
+        instance.create()
+        instance.start()
+        script = 'printf %s "$WHO"; cat; echo err >&2; exit 42'
+        # The agent appears some time after the start: the first command waits for it.
+        done = instance.run(["sh", "-c", script], timeout=300, stdin=b"\0in\n")
+        assert done == Completed(42, b"a  b; $HOME\0in\n", b"err\n")
+        assert instance.run(["no-such-command"], timeout=60).returncode == 127
+        assert (
+            instance.run(["printf", "%s|", "a b", "", "$HOME", "'\n"], timeout=60).stdout
+            == b"a b||$HOME|'\n|"
+        )
+        assert instance.run(["sh", "-c", "kill -TERM $$"], timeout=60).returncode == 128 + signal.SIGTERM
+        with pytest.raises(DeadlineExceeded):
+            instance.run(["sleep", "4321"], timeout=0.5)
+        assert (
+            instance.run(["sh", "-c", "grep -l 4321 /proc/[0-9]*/cmdline"], timeout=60).stdout.count(b"\n")
+            == 1
+        )
+        usage = instance.disk()
+        assert usage.virtual is not None
+        assert usage.shared is not None
+        assert usage.unique is not None
+        assert 0 < usage.unique < usage.shared < usage.virtual
+        instance.stop(timeout=120)
         assert not instance.alive()
 
 

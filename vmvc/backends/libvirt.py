@@ -136,7 +136,7 @@ class LibvirtBackend(Backend):
         boot = Boot(
             kernel=bootable.kernel,
             initrd=bootable.initrd,
-            append=bootable.append + _clock(hardware, capabilities),
+            append=f"{bootable.append} {_clock(hardware, capabilities)}".strip(),
             chain=tuple((layer.path, layer.format) for layer in disk),
             channel=bootable.channel,
         )
@@ -189,14 +189,14 @@ class LibvirtBackend(Backend):
 
 
 def _clock(hardware: Hardware, capabilities: str) -> str:
-    """Return the kernel argument without which an emulated microvm hangs at boot now and then.
+    """Return the kernel argument that spares an emulated guest the calibration of its clock.
 
-    It has nothing but the old interval timer to compare its counter with, and that fails on a busy host.
+    Calibration fails on a busy host, and microvm then hangs at boot.
     """
-    khz = libvirt_host.tsc_khz(capabilities)
-    if hardware.machine != MICROVM or hardware.accelerator == ACCELERATED or khz is None:
+    if hardware.accelerator == ACCELERATED:
         return ""
-    return f" tsc_early_khz={khz}"
+    khz = libvirt_host.tsc_khz(capabilities)
+    return images.emulated_clock() if khz is None else f"tsc_early_khz={khz}"
 
 
 def _judge_machine(wanted: str, there: Mapping[str, str]) -> Iterator[Finding]:

@@ -174,7 +174,8 @@ class Agent:
         pause = 0.002
         while not (state := self._ask("guest-exec-status", {"pid": pid}, deadline))["exited"]:
             if time.monotonic() > deadline:
-                self._ask("guest-exec", {"path": "kill", "arg": ["-KILL", str(pid)]}, deadline)
+                # Not every image has a program `kill`, but every shell has the command.
+                self._ask("guest-exec", {"path": "sh", "arg": ["-c", f"kill -KILL {pid}"]}, deadline)
                 raise _late(argv, timeout)
             time.sleep(pause)
             pause = min(pause * 1.5, 0.05)

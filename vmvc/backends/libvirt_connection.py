@@ -39,6 +39,10 @@ _NOTHING_THERE: Final = (
     libvirt.VIR_ERR_NO_DOMAIN_METADATA,
     libvirt.VIR_ERR_OPERATION_INVALID,
 )
+_AGENT_IS_SILENT: Final = (
+    libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
+    getattr(libvirt, "VIR_ERR_AGENT_COMMAND_TIMEOUT", None),  # since libvirt 10
+)
 _HINTS: Final[tuple[tuple[str, str], ...]] = (
     (
         r"(connect socket to|socket).*(libvirt|virtqemud).*(No such file|refused)",
@@ -109,6 +113,9 @@ def _run_events() -> None:
 
 # --- the driver inside this process -----------------------------------------------------------------------
 
+_LONGEST_ROOT: Final = 107 - len("/lib/qemu/domain-999999-vmvc-20261124t000000z/monitor.sock")
+"""Bytes: the path of a socket has 107 at most, and libvirt makes sockets below the driver's root."""
+
 _embedding = threading.Lock()
 _embedded: Connection | None = None
 
@@ -126,6 +133,11 @@ def _embed() -> Connection:
     with _embedding:
         if _embedded is None:
             folder = images.cache_dir() / "libvirt"
+            if len(os.fsencode(folder / "99")) > _LONGEST_ROOT:
+                raise EngineError(
+                    f"libvirt's driver cannot make its sockets below {folder}: the path is too long",
+                    hint="set VMVC_CACHE to a shorter path, or start libvirt's daemon",
+                )
             root = next(root for number in count() if _claim(root := folder / str(number)))
             _embedded = _open(f"{EMBED}?root={quote(str(root))}")
         return _embedded
@@ -333,7 +345,7 @@ class Domain:
         try:
             return str(libvirt_qemu.qemuAgentCommand(self._domain, command, max(1, round(timeout)), 0))
         except libvirt.libvirtError as error:
-            if error.get_error_code() == libvirt.VIR_ERR_AGENT_COMMAND_TIMEOUT:
+            if error.get_error_code() in _AGENT_IS_SILENT:
                 raise DeadlineExceeded(
                     f"the guest agent did not answer within {timeout:g} s",
                     hint="see what keeps the guest busy",
