@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,17 @@ class Machine:
                 file.write(json.dumps({"execute": command}) + "\n")
                 file.flush()
                 file.readline()
+
+    def shut_down(self) -> int:
+        """Press the power button until the machine heeds it: a guest that still boots misses it."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            with suppress(OSError):
+                self.power_button()
+            try:
+                return self._process.wait(1)
+            except subprocess.TimeoutExpired:
+                assert time.monotonic() < deadline, f"still running; the console says:\n{self.console}"
 
     def close(self) -> None:
         self._process.kill()

@@ -64,8 +64,7 @@ def test_debian_serves_in_a_machine(boots: Boots, debian: RecipeImage, boot: str
             assert channel.run("sh", "-c", "readlink /proc/$$/exe")[1] == b"/usr/bin/dash\n"
             assert b"nginx: master" in channel.run("sh", "-c", "cat /proc/[0-9]*/cmdline")[1]
             assert channel.run("stat", "-c", "%U %a", "/etc/shadow", "/tmp")[1] == b"root 640\nroot 1777\n"
-    one.power_button()
-    assert one.ended() == 0
+    assert one.shut_down() == 0
 
 
 @pytest.mark.slow
