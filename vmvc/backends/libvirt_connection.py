@@ -49,7 +49,7 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
         "start libvirt's daemon (sudo systemctl start libvirtd), or choose options.uri: qemu:///embed",
     ),
     (
-        r"socket.*Permission denied|authentication (unavailable|failed)|polkit",
+        r"socket.*Permission denied|authentication (unavailable|failed)|polkit|system bus",
         "sudo usermod -aG libvirt $USER, then log in again; or choose options.uri: qemu:///embed",
     ),
     (r"virtlogd", "start virtlogd: sudo systemctl start virtlogd.socket"),
