@@ -7,6 +7,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -70,4 +71,5 @@ def bench_create_and_start(worker: Worker) -> None:
         engine.ask("DELETE", f"/containers/{made['Id']}?force=1&v=1")
         return taken
 
-    show("docker create + start / hand-written client", measure(ours, floor, 30), "within 1%")
+    with closing(engine):
+        show("docker create + start / hand-written client", measure(ours, floor, 30), "within 1%")
