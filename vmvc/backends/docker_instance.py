@@ -32,6 +32,8 @@ from vmvc.errors import (
 
 GONE_WITHIN: Final = 45.0
 """Seconds for a removal, retries included."""
+NOTICED_WITHIN: Final = 5.0
+"""Seconds in which the engine notices that a container's process has ended."""
 NEVER: Final = 10**8
 """Seconds before the engine kills a guest that was asked to stop: some three years."""
 NOT_FOUND: Final = 127
@@ -82,15 +84,14 @@ class DockerInstance(Instance):
         """
         if self._network == "host":
             return "127.0.0.1", port
-        inspected = self._look()
-        bindings = (inspected["NetworkSettings"]["Ports"] or {}).get(f"{port}/tcp")
-        if bindings:
-            return reached_at(self._engine().address) or "127.0.0.1", int(bindings[0]["HostPort"])
-        if not inspected["State"]["Running"]:
+        if not self.alive():
             raise GuestDied(
-                f"the container ended at once ({_how_it_ended(inspected['State'])})",
+                f"the container ended at once ({self.epitaph() or 'how is not known'})",
                 hint="run the guest's command by hand in the same image and read its error",
             )
+        bindings = (self._look()["NetworkSettings"]["Ports"] or {}).get(f"{port}/tcp")
+        if bindings:
+            return reached_at(self._engine().address) or "127.0.0.1", int(bindings[0]["HostPort"])
         raise StepFailed(
             f"Docker publishes no port {port} of the container on network '{self._network}'",
             hint="choose a network that publishes ports, such as bridge: options.network",
@@ -164,10 +165,14 @@ class DockerInstance(Instance):
         return self._watch.running
 
     def epitaph(self) -> str:
-        """Say how the container ended; the engine is asked."""
-        with suppress(VmvcError), translated("inspect the container"):
-            state = self._engine().api.inspect_container(self._container)["State"]
-            return "" if state["Running"] else _how_it_ended(state)
+        """Say how the container ended; the engine, which learns of it a little later than we do, is asked."""
+        if not self._id or self.alive():
+            return ""
+        api, container = self._engine().api, self._container
+        with suppress(VmvcError), translated("see how the container ended"):
+            ask(api, "POST", f"/containers/{container}/wait", timeout=(10, NOTICED_WITHIN))
+            state = api.inspect_container(container)["State"]
+            return "" if state["Status"] == "created" else _how_it_ended(state)
         return ""
 
     def processes(self) -> Processes:

@@ -93,7 +93,9 @@ def test_a_guest_out_of_memory_says_so(make: Make) -> None:
 
 
 def test_how_a_guest_ended_is_known_only_then(make: Make) -> None:
-    instance = make(says("sleep 0.5; exit 9"))
+    instance = make(says("sleep 0.5; exit 9"), start=False)
+    assert instance.epitaph() == ""
+    instance.start()
     assert instance.epitaph() == ""
     until(lambda: not instance.alive())
     assert instance.epitaph() == "exit code 9"
