@@ -24,6 +24,8 @@ from tests.real.images.machine import (
 from vmvc.images import (
     docker_image,
     emulated_clock,
+    remove,
+    root_filesystem,
 )
 from vmvc.spec import RecipeImage
 
@@ -93,10 +95,13 @@ def test_tiny_serves_in_a_chroot(tmp_path: Path) -> None:
 
 
 @pytest.mark.real("qemu", "docker")
-def test_files_of_a_recipe_are_the_same_everywhere(boots: Boots, engine: docker.APIClient) -> None:
+def test_files_of_a_recipe_are_the_same_everywhere(
+    boots: Boots, engine: docker.APIClient, request: pytest.FixtureRequest
+) -> None:
     image = RecipeImage(
         base="tiny", files={"/www/index.html": "<p>\u00e9\n", "/opt/x/run": '#!/bin/sh\necho "$1"\n'}
     )
+    request.addfinalizer(lambda: remove(root_filesystem(image, HERE).digest))
     one = boots(guest_of(image))
     assert one.page() == "<p>\u00e9\n".encode()
     with connected(one.folder / "channel") as connection:
