@@ -14,6 +14,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 from docker.utils import kwargs_from_env
 
+from vmvc import owner
 from vmvc.contract import LABEL
 from vmvc.errors import EngineError, ImageError
 from vmvc.images import cache
@@ -126,7 +127,11 @@ def _pull(reference: str, api: docker.APIClient) -> None:
 def _export(api: docker.APIClient, identity: str, path: Path) -> None:
     """Write the file system of a container that is made for it and never started."""
     log.info("exporting the file system of %s", identity)
-    made = api.create_container(identity, command=["true"], labels={LABEL: "export"})["Id"]
+    for left in api.containers(all=True, filters={"label": f"{LABEL}=export"}):
+        if not owner.alive(left["Labels"].get(f"{LABEL}.owner", "")):
+            api.remove_container(left["Id"], v=True, force=True)
+    labels = {LABEL: "export", f"{LABEL}.owner": owner.current()}
+    made = api.create_container(identity, command=["true"], labels=labels)["Id"]
     try:
         with path.open("wb") as file:
             for chunk in api.export(made):

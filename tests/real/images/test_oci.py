@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import docker
 import pytest
 
 from tests.real.images.machine import HERE, TINY, Boots, Channel, connected, guest_of
+from vmvc import owner
 from vmvc.errors import ImageError
 from vmvc.images import (
     cache_dir,
@@ -81,7 +84,26 @@ def test_a_container_image_keeps_its_ways_in_a_machine(
         assert "vmvc: command ended with 137" in one.console
     finally:
         shutil.rmtree(cache_dir() / "images" / root.digest)
-    assert not engine.containers(all=True, filters={"label": "vmvc=export"})
+    assert not engine.containers(all=True, filters={"label": f"vmvc.owner={owner.current()}"})
+
+
+@pytest.mark.real("docker")
+def test_what_a_killed_export_left_is_removed_by_the_next(
+    engine: docker.APIClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VMVC_CACHE", str(tmp_path))
+    image = docker_image(TINY, engine, HERE)
+    dead, alive = (
+        engine.create_container(image, labels={"vmvc": "export", "vmvc.owner": whose})["Id"]
+        for whose in (owner.current().replace(f":{os.getpid()}:", ":1:"), owner.current())
+    )
+    try:
+        root_filesystem(OciImage(oci=image), HERE)
+        left = {one["Id"] for one in engine.containers(all=True, filters={"label": "vmvc=export"})}
+        assert alive in left
+        assert dead not in left
+    finally:
+        engine.remove_container(alive)
 
 
 @pytest.mark.real("docker")
