@@ -356,6 +356,19 @@ def test_an_embedded_drivers_folder_with_a_long_name_is_refused(tmp_path: Path) 
     assert "hint: set VMVC_CACHE to a shorter path" in done.stderr
 
 
+@pytest.mark.real("libvirtd")
+def test_a_closed_connection_holds_nothing() -> None:
+    drivers = Drivers("qemu:///system")
+
+    def files() -> int:
+        drivers.own()
+        drivers.close()
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = [files() for _ in range(3)][-1]
+    assert [files() for _ in range(10)][-1] <= before
+
+
 # --- others' machines -------------------------------------------------------------------------------------
 
 

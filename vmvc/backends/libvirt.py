@@ -11,7 +11,7 @@ import psutil
 from pydantic import Field
 
 from vmvc import images, owner
-from vmvc.backends import libvirt_disk, libvirt_files, libvirt_host
+from vmvc.backends import libvirt_disk, libvirt_files, libvirt_host, libvirt_process
 from vmvc.backends.libvirt_connection import EMBED, SYSTEM, Drivers, root_of
 from vmvc.backends.libvirt_domain import ACCELERATED, MICROVM, Boot, Hardware
 from vmvc.backends.libvirt_instance import LibvirtInstance, Prepared
@@ -164,7 +164,12 @@ class LibvirtBackend(Backend):
     def leftovers(self) -> Sequence[LibvirtInstance]:
         """Return the machines of this driver and of the system's, and what only has files, of any driver."""
         connections = [one for one in (self._drivers.own(), self._drivers.system()) if one is not None]
-        found = {tag: connection.uri for connection in connections for tag in connection.tags()}
+        found = {
+            tag: connection.uri
+            for connection in connections
+            for tag in connection.tags()
+            if not _ended_unnoticed(connection.uri, tag)
+        }
         found |= {record.tag: record.uri for record in libvirt_files.records()}
         return [LibvirtInstance(tag, _ANY_GUEST, self._drivers, None, uri) for tag, uri in found.items()]
 
@@ -197,6 +202,17 @@ def _clock(hardware: Hardware, capabilities: str) -> str:
         return ""
     khz = libvirt_host.tsc_khz(capabilities)
     return images.emulated_clock() if khz is None else f"tsc_early_khz={khz}"
+
+
+def _ended_unnoticed(uri: str, tag: Tag) -> bool:
+    """Say whether a machine of the driver inside this process is gone, ended by another one just now."""
+    root = root_of(uri)
+    if root is None:
+        return False
+    process = libvirt_process.of_embedded(root, tag.name)
+    if process is not None:
+        process.close()
+    return process is None
 
 
 def _judge_machine(wanted: str, there: Mapping[str, str]) -> Iterator[Finding]:

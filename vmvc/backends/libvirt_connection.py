@@ -1,16 +1,12 @@
-"""A libvirt URI -> an open connection with its events running, and libvirt's errors in plain words.
-
-The only module that touches libvirt's Python binding, which is untyped.
-"""
+"""A libvirt URI -> an open connection, and its machines."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -18,98 +14,23 @@ from typing import Any, Final
 from urllib.parse import quote, unquote
 
 from vmvc import images
+from vmvc.backends.libvirt_binding import (
+    AGENT_IS_SILENT,
+    NOTHING_THERE,
+    libvirt,
+    libvirt_qemu,
+    start_events,
+    translated,
+)
 from vmvc.backends.libvirt_domain import METADATA, read_tag
 from vmvc.contract import Tag
-from vmvc.errors import DeadlineExceeded, EngineError, StepFailed, VmvcError
-
-# The embedded driver logs to this process's standard error unless told before it is loaded.
-os.environ.setdefault("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null")
-
-import libvirt
-import libvirt_qemu
+from vmvc.errors import DeadlineExceeded, EngineError
 
 SYSTEM: Final = "qemu:///system"
 SESSION: Final = "qemu:///session"
 EMBED: Final = "qemu:///embed"
 QUICK: Final = 5.0
 """Seconds within which a daemon must answer to be chosen."""
-
-_NOTHING_THERE: Final = (
-    libvirt.VIR_ERR_NO_DOMAIN,
-    libvirt.VIR_ERR_NO_DOMAIN_METADATA,
-    libvirt.VIR_ERR_OPERATION_INVALID,
-)
-_AGENT_IS_SILENT: Final = (
-    libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
-    getattr(libvirt, "VIR_ERR_AGENT_COMMAND_TIMEOUT", None),  # since libvirt 10
-)
-_HINTS: Final[tuple[tuple[str, str], ...]] = (
-    (
-        r"(connect socket to|socket).*(libvirt|virtqemud).*(No such file|refused)",
-        "start libvirt's daemon (sudo systemctl start libvirtd), or choose options.uri: qemu:///embed",
-    ),
-    (
-        r"socket.*Permission denied|authentication (unavailable|failed)|polkit|system bus",
-        "sudo usermod -aG libvirt $USER, then log in again; or choose options.uri: qemu:///embed",
-    ),
-    (r"virtlogd", "start virtlogd: sudo systemctl start virtlogd.socket"),
-    (r"[Cc]annot (allocate|set up guest) memory|Cannot allocate", "lower guest.memory"),
-    (r"[Mm]ax(imum)? (CPU|vcpu|cpu)|max_cpus|number of (SMP )?CPUs", "lower guest.cpus"),
-    (r"machine type", "choose another options.machine, or install a QEMU that has it"),
-    (
-        r"failed to set MSR",
-        "hide what KVM does not offer here: options.hide_cpu_features: [arch-capabilities]",
-    ),
-    (
-        r"/dev/kvm|KVM (kernel|is not|not)|kvm.*(No such|denied)|domain type 'kvm'|virt type 'kvm'",
-        "choose options.accelerator: tcg, or give this user /dev/kvm: sudo usermod -aG kvm $USER",
-    ),
-    (
-        r"binary|emulator|capabilities for|no connection driver|os type hvm|OS type|unsupported driver",
-        "install QEMU and libvirt's driver for it (Debian: qemu-system-x86 libvirt-daemon)",
-    ),
-    (r"already (exists|active|being)", "another machine has that name: virsh list --all"),
-    (r"lock.*image|using the image|\"write\" lock", "close the program that uses the disk"),
-    (r"closed|end of file|recv data|reset by peer", "see whether libvirt still answers: vmvc doctor"),
-    (r"too long", "set VMVC_CACHE to a folder with a shorter path"),
-    (r"Permission denied", "let this user read the files: QEMU runs as whoever runs vmvc"),
-)
-
-
-@contextmanager
-def translated(doing: str, failure: type[VmvcError] = StepFailed) -> Iterator[None]:
-    """Turn an error of libvirt into ``failure`` with a hint."""
-    try:
-        yield
-    except libvirt.libvirtError as error:
-        text = " ".join((error.get_error_message() or str(error)).split())
-        hint = next((hint for pattern, hint in _HINTS if re.search(pattern, text)), "")
-        raise failure(
-            f"libvirt cannot {doing}: {text}", hint=hint or "see what works here: vmvc doctor"
-        ) from error
-
-
-# --- the event loop ---------------------------------------------------------------------------------------
-
-_starting = threading.Lock()
-_started = False
-
-
-def _start_events() -> None:
-    """Run libvirt's event loop in a thread of this process, once and for good."""
-    global _started
-    with _starting:
-        if not _started:
-            libvirt.registerErrorHandler(lambda *_: None, None)
-            libvirt.virEventRegisterDefaultImpl()
-            threading.Thread(target=_run_events, name="libvirt events", daemon=True).start()
-            _started = True
-
-
-def _run_events() -> None:
-    while True:
-        libvirt.virEventRunDefaultImpl()
-
 
 # --- the driver inside this process -----------------------------------------------------------------------
 
@@ -225,13 +146,16 @@ class Drivers:
         if uri == EMBED:
             return _embed()
         found = self._open.get(uri)
-        if found is None or not found.alive():
+        if found is not None and not found.alive():
+            self._open.pop(uri).close()
+            found = None
+        if found is None:
             found = self._open[uri] = _open(uri)
         return found
 
 
 def _open(uri: str) -> Connection:
-    _start_events()
+    start_events()
     address = _address(uri) if _embedded is not None else uri
     with translated(f"be reached at {uri.partition('?')[0]}", EngineError):
         return Connection(uri, libvirt.open(address))
@@ -269,7 +193,7 @@ class Connection:
         self.uri = uri
         self._opened = opened
         self._agents: dict[str, threading.Event] = {}
-        opened.domainEventRegisterAny(
+        self._listening = opened.domainEventRegisterAny(
             None, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, self._heard_agent, None
         )
 
@@ -277,7 +201,10 @@ class Connection:
         return bool(self._opened.isAlive())
 
     def close(self) -> None:
-        with translated("close the connection", EngineError):
+        """Close it; one whose daemon has gone needs no more."""
+        with suppress(libvirt.libvirtError):
+            # A connection stays open while somebody listens.
+            self._opened.domainEventDeregisterAny(self._listening)
             self._opened.close()
 
     def versions(self) -> Mapping[str, str]:
@@ -316,7 +243,7 @@ class Connection:
                 if _tag(domain) == tag:
                     domain.destroy()
             except libvirt.libvirtError as error:
-                if error.get_error_code() not in _NOTHING_THERE:
+                if error.get_error_code() not in NOTHING_THERE:
                     raise
 
     def _heard_agent(self, _connection: Any, domain: Any, state: int, _reason: int, _: Any) -> None:
@@ -345,7 +272,7 @@ class Domain:
         try:
             return str(libvirt_qemu.qemuAgentCommand(self._domain, command, max(1, round(timeout)), 0))
         except libvirt.libvirtError as error:
-            if error.get_error_code() in _AGENT_IS_SILENT:
+            if error.get_error_code() in AGENT_IS_SILENT:
                 raise DeadlineExceeded(
                     f"the guest agent did not answer within {timeout:g} s",
                     hint="see what keeps the guest busy",
@@ -358,7 +285,7 @@ class Domain:
         try:
             self._domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
         except libvirt.libvirtError as error:
-            if error.get_error_code() not in _NOTHING_THERE:
+            if error.get_error_code() not in NOTHING_THERE:
                 with translated("press the machine's power button"):
                     raise
 
@@ -372,7 +299,7 @@ def _tag(domain: Any) -> Tag | None:
     try:
         return read_tag(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, METADATA))
     except libvirt.libvirtError as error:
-        if error.get_error_code() in _NOTHING_THERE:
+        if error.get_error_code() in NOTHING_THERE:
             return None
         raise
 
