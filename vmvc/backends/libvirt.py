@@ -11,7 +11,7 @@ import psutil
 from pydantic import Field
 
 from vmvc import images, owner
-from vmvc.backends import libvirt_disk, libvirt_files, libvirt_host, libvirt_process
+from vmvc.backends import libvirt_disk, libvirt_files, libvirt_host
 from vmvc.backends.libvirt_connection import EMBED, SYSTEM, Drivers, root_of
 from vmvc.backends.libvirt_domain import ACCELERATED, MICROVM, Boot, Hardware
 from vmvc.backends.libvirt_instance import LibvirtInstance, Prepared
@@ -162,14 +162,13 @@ class LibvirtBackend(Backend):
         return LibvirtInstance(tag, guest, self._drivers, self._prepared.get(repr(guest)))
 
     def leftovers(self) -> Sequence[LibvirtInstance]:
-        """Return the machines of this driver and of the system's, and what only has files, of any driver."""
-        connections = [one for one in (self._drivers.own(), self._drivers.system()) if one is not None]
-        found = {
-            tag: connection.uri
-            for connection in connections
-            for tag in connection.tags()
-            if not _ended_unnoticed(connection.uri, tag)
-        }
+        """Return what has files, of any driver, and the machines of this daemon and of the system's.
+
+        A machine of an embedded driver lives beside its files, and may end behind its driver's back.
+        """
+        connections = (self._drivers.own(), self._drivers.system())
+        daemons = [one for one in connections if one is not None and root_of(one.uri) is None]
+        found = {tag: daemon.uri for daemon in daemons for tag in daemon.tags()}
         found |= {record.tag: record.uri for record in libvirt_files.records()}
         return [LibvirtInstance(tag, _ANY_GUEST, self._drivers, None, uri) for tag, uri in found.items()]
 
@@ -202,17 +201,6 @@ def _clock(hardware: Hardware, capabilities: str) -> str:
         return ""
     khz = libvirt_host.tsc_khz(capabilities)
     return images.emulated_clock() if khz is None else f"tsc_early_khz={khz}"
-
-
-def _ended_unnoticed(uri: str, tag: Tag) -> bool:
-    """Say whether a machine of the driver inside this process is gone, ended by another one just now."""
-    root = root_of(uri)
-    if root is None:
-        return False
-    process = libvirt_process.of_embedded(root, tag.name)
-    if process is not None:
-        process.close()
-    return process is None
 
 
 def _judge_machine(wanted: str, there: Mapping[str, str]) -> Iterator[Finding]:
