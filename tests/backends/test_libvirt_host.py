@@ -13,7 +13,8 @@ from vmvc.contract import Severity
 CAPABILITIES = """<capabilities>
   <host><cpu><counter name='tsc' frequency='2596134000' scaling='no'/></cpu>
     <secmodel><model>none</model></secmodel><secmodel><model>apparmor</model></secmodel>
-    <secmodel><model>dac</model></secmodel></host>
+    <secmodel><model>dac</model><baselabel type='kvm'>+108:+64055</baselabel>
+    <baselabel type='qemu'>+108:+64055</baselabel></secmodel></host>
   <guest><os_type>hvm</os_type><arch name='i686'><machine>isapc</machine></arch></guest>
   <guest><os_type>hvm</os_type><arch name='x86_64'><machine canonical='pc-q35-7.2'>q35</machine>
     <machine>microvm</machine><domain type='kvm'><machine>pc-old</machine></domain></arch></guest>
@@ -69,6 +70,8 @@ def test_auto_wants_a_device_that_this_user_may_use(host: Path, monkeypatch: pyt
     with_kvm(host)
     with_virtualisation(host)
     monkeypatch.setattr(os, "access", lambda *_: False)
+    (finding,) = libvirt_host.findings("auto", privileged=False)
+    assert finding.remedy.startswith("sudo usermod -aG kvm")
     assert libvirt_host.domain_type("auto") == "qemu"
     assert codes("kvm") == {"kvm-permission": Severity.ERROR}
 
@@ -122,8 +125,15 @@ def test_machine_types_come_with_their_versions() -> None:
     assert libvirt_host.machines("<capabilities><host/></capabilities>") == {}
 
 
-def test_security_modules_are_those_that_do_something() -> None:
-    assert libvirt_host.security_models(CAPABILITIES) == ("apparmor", "dac")
+def test_confinements_are_the_modules_that_do_more_than_own() -> None:
+    assert libvirt_host.confinements(CAPABILITIES) == ("apparmor",)
+
+
+def test_qemu_is_this_user_in_libvirts_group() -> None:
+    assert libvirt_host.owner(CAPABILITIES) == f"+{os.geteuid()}:+64055"
+    assert libvirt_host.owner("<capabilities><host/></capabilities>") is None
+    alone = "<capabilities><host><secmodel><model>dac</model></secmodel></host></capabilities>"
+    assert libvirt_host.owner(alone) == f"+{os.geteuid()}:+{os.getegid()}"
 
 
 def test_the_counter_of_the_cpu() -> None:

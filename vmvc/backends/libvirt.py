@@ -20,9 +20,6 @@ from vmvc.errors import EngineError, Fault, InputError, StepFailed
 from vmvc.spec import BUILT_IN_IMAGES, GuestSpec
 from vmvc.units import show_bytes
 
-DAC: Final = "dac"
-"""libvirt's module that gives files and QEMU an owner; the others confine it further."""
-
 _ANY_GUEST: Final = Guest(
     image=BUILT_IN_IMAGES["tiny"], cpus=1, memory=GuestSpec().memory, ready=GuestSpec().ready
 )
@@ -179,7 +176,6 @@ class LibvirtBackend(Backend):
         options = self._options
         accelerator = libvirt_host.domain_type(options.accelerator)
         automatic = "host-passthrough" if accelerator == ACCELERATED else "maximum"
-        models = libvirt_host.security_models(capabilities)
         return Hardware(
             accelerator=accelerator,
             machine=options.machine,
@@ -187,8 +183,8 @@ class LibvirtBackend(Backend):
             hidden=options.hide_cpu_features,
             disk_bus=options.disk_bus,
             disk_cache=options.disk_cache,
-            owner=f"+{os.geteuid()}:+{os.getegid()}" if DAC in models else None,
-            confinements=tuple(model for model in models if model != DAC),
+            owner=libvirt_host.owner(capabilities),
+            confinements=libvirt_host.confinements(capabilities),
         )
 
 

@@ -8,7 +8,7 @@ import platform
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 from xml.etree import ElementTree
 
 import psutil
@@ -16,6 +16,8 @@ import psutil
 from vmvc.backends.libvirt_domain import ACCELERATED, EMULATED
 from vmvc.contract import Finding, Severity
 
+DAC: Final = "dac"
+"""libvirt's module that gives files and QEMU an owner; the others confine it further."""
 KVM = Path("/dev/kvm")
 CPUINFO = Path("/proc/cpuinfo")
 Wanted = Literal["auto", "kvm", "tcg"]
@@ -61,7 +63,7 @@ def findings(wanted: Wanted, *, privileged: bool) -> Iterator[Finding]:
             "libvirt.kvm-permission",
             Severity.ERROR,
             "this user may not use /dev/kvm",
-            "sudo usermod -aG kvm $USER, then log in again",
+            _cure(),
         )
     elif not _hardware_virtualisation():
         yield Finding(
@@ -99,10 +101,25 @@ def machines(capabilities: str) -> Mapping[str, str]:
     return {one.text or "": one.get("canonical", one.text or "") for one in found}
 
 
-def security_models(capabilities: str) -> tuple[str, ...]:
-    """Return the security modules that libvirt uses here."""
+def confinements(capabilities: str) -> tuple[str, ...]:
+    """Return the security modules with which libvirt would confine QEMU here."""
     root = ElementTree.fromstring(capabilities)
-    return tuple(one.text or "" for one in root.iterfind("./host/secmodel/model") if one.text != "none")
+    models = [one.text or "" for one in root.iterfind("./host/secmodel/model")]
+    return tuple(model for model in models if model not in ("none", DAC))
+
+
+def owner(capabilities: str) -> str | None:
+    """Return whom QEMU is to run as: this user, in the group of libvirt's own user for QEMU.
+
+    The user can read the images and the group can enter libvirt's folders. ``None`` where QEMU runs as this
+    user anyway.
+    """
+    root = ElementTree.fromstring(capabilities)
+    for model in root.iterfind("./host/secmodel"):
+        if model.findtext("model") == DAC:
+            group = (model.findtext("baselabel") or "").partition(":")[2]
+            return f"+{os.geteuid()}:{group or f'+{os.getegid()}'}"
+    return None
 
 
 def tsc_khz(capabilities: str) -> int | None:
@@ -139,6 +156,8 @@ def _cpu_flags() -> frozenset[str]:
 
 
 def _cure() -> str:
+    if KVM.exists() and not _usable():
+        return "sudo usermod -aG kvm $USER, then log in again"
     if not _hardware_virtualisation():
         return "switch on virtualisation in the firmware (nested virtualisation for a virtual host)"
     return "sudo modprobe kvm_intel (or kvm_amd)"
