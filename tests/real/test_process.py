@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import secrets
@@ -21,6 +22,7 @@ from vmvc import images, owner
 from vmvc.backends import process_tree
 from vmvc.backends.process import ProcessBackend
 from vmvc.backends.process_instance import ProcessInstance, instances
+from vmvc.backends.process_launcher import GLIBC_SIGNALS, RT_SIGACTION
 from vmvc.contract import Guest, Options, Severity, Tag
 from vmvc.errors import CleanupError, DeadlineExceeded, EngineError, InputError, StepFailed
 from vmvc.spec import BUILT_IN_IMAGES, DiskImage, Exec, Http, ReadyExec, ReadyHttp
@@ -172,6 +174,25 @@ def test_it_inherits_nothing_of_ours(make: Make) -> None:
     assert text[:4] == ["0", "1", "2", "3"]
     assert text[4:8] == ["SigBlk:", "0" * 16, "SigIgn:", "0" * 16]
     assert text[-1] == "/dev/null"
+
+
+@pytest.mark.parametrize("number", GLIBC_SIGNALS)
+def test_signals_that_glibc_keeps_for_itself_are_not_inherited_ignored(make: Make, number: int) -> None:
+    """As they are after glibc's ``posix_spawn`` out of a program that cancels threads."""
+    set_action(number, b"\1")
+    try:
+        text = printed(make(replace(WAITS, command=("grep", "SigIgn", "/proc/self/status")))).decode()
+    finally:
+        set_action(number, b"\0")
+    assert text.split() == ["SigIgn:", "0" * 16]
+
+
+def set_action(number: int, handler: bytes) -> None:
+    """Set the action of a signal past glibc, in this process: 0 is the default, 1 to ignore it."""
+    call = ctypes.c_long(RT_SIGACTION[os.uname().machine])
+    action = handler.ljust(32, b"\0")
+    done = ctypes.CDLL(None).syscall(call, ctypes.c_long(number), action, None, ctypes.c_long(8))
+    assert done == 0
 
 
 def test_its_environment_is_the_guests_and_the_label(make: Make) -> None:

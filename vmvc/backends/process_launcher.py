@@ -28,6 +28,9 @@ CLONE_NEWNS = 0x00020000
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 PR_SET_CHILD_SUBREAPER = 36
 FILES = 7
+GLIBC_SIGNALS = (32, 33)
+RT_SIGACTION = {"x86_64": 13, "aarch64": 134, "riscv64": 134, "loongarch64": 134}
+"""Machine -> number of the system call; the action's layout is that of these machines."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -122,6 +125,7 @@ def _become(plan: dict[str, Any], standard: tuple[int, int, int], go: int, execu
             os.dup2(file, number)
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             signal.signal(number, signal.SIG_DFL)
+        _default_reserved_signals()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         if not os.read(go, 1):
             os._exit(0)
@@ -129,6 +133,19 @@ def _become(plan: dict[str, Any], standard: tuple[int, int, int], go: int, execu
     except OSError as error:
         os.write(executed, str(error.errno).encode())
     os._exit(127)
+
+
+def _default_reserved_signals() -> None:
+    """Give the signals that glibc keeps for itself their default action.
+
+    A program started by glibc's ``posix_spawn`` out of one that cancels threads inherits them as ignored
+    (sysdeps/unix/sysv/linux/spawni.c), and no function of glibc's changes them.
+    """
+    number = RT_SIGACTION.get(os.uname().machine)
+    if number is not None:
+        default = bytes(32)  # struct sigaction as the kernel has it: handler SIG_DFL, no flags, an empty mask
+        for reserved in GLIBC_SIGNALS:
+            _call("syscall", ctypes.c_long(number), ctypes.c_long(reserved), default, None, ctypes.c_long(8))
 
 
 def _say(report: int, **words: object) -> None:

@@ -50,6 +50,7 @@ def test_the_machine_ends_with_its_command_and_nothing_outlives_it(boots: Boots)
         guest_of(TINY, command=("sh", "-c", "echo 'a  b'; while :; do echo more; done & sleep 1; exit 7"))
     )
     assert one.ended() == 0
+    assert "vmvc: command ended with 7" in one.console, one.console[-200:]
     during, after = one.console.split("vmvc: command ended with 7")
     assert "a  b" in during
     assert "more" in during

@@ -69,6 +69,8 @@ settings() {
 
 power_off() {
   sync
+  # What was printed waits in the serial port's buffer and would be lost with the power: setting what is set drains it.
+  stty onlcr </dev/console 2>/dev/null
   [ -z "$root_device" ] || mount -o remount,ro /root 2>/dev/null
   # Where no ACPI can cut the power, a reset ends the machine: its monitor is told not to boot it again.
   if some /sys/firmware/acpi/*; then poweroff -f; else reboot -f; fi
