@@ -1,0 +1,260 @@
+"""Everything that a report shows, as text with units and as raw numbers: frozen, and knowing no engine and no plot.
+
+``vmvc.report.gather`` makes a view from a run's folder; page, Markdown, tables and charts are made from a view
+alone, so a number is the same to the digit in all of them. ``text`` is always for people, ``value`` always in
+the quantity's own unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from vmvc.records import EventRecord, FindingRecord, SummaryRow
+from vmvc.units import BYTES, SECONDS, show
+
+ACCOUNTS: Final = {
+    "memory": {
+        "processes (PSS)": {"own": "memory.pss", "helpers": "memory.helpers_pss"},
+        "cgroup": {
+            "anonymous": "memory.cgroup_anon",
+            "page cache": "memory.cgroup_file",
+            "kernel": "memory.cgroup_kernel",
+        },
+        "host": {"less available": "memory.host_drop"},
+    },
+    "disk": {"allocated": {"only this instance's": "disk.unique", "shared": "disk.shared"}},
+}
+"""Metric -> account -> part -> quantity; parts of one account may be stacked, accounts never added."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a reader must know before any number; ``level``: ``info``, ``warning`` or ``error``."""
+
+    level: str
+    text: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One claim; ``verdict``: ``supported``, ``refuted``, ``inconclusive`` or ``not judged``."""
+
+    id: str
+    says: str
+    verdict: str
+    sentence: str
+    spoilers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One column of numbers; ``axis`` is the unit on axes and ``divisor`` turns values into it."""
+
+    key: str
+    metric: str
+    unit: str
+    better: str
+    says: str
+    axis: str
+    divisor: float
+    log: bool
+
+    @property
+    def title(self) -> str:
+        """The title of an axis."""
+        return f"{self.key} ({self.axis})" if self.axis else self.key
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One planned condition; ``label`` is its id with factor paths cut short where that stays unambiguous."""
+
+    id: str
+    label: str
+    backend: str
+    colour: str
+    emulated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One quantity in one condition: the row of the summary, and its words."""
+
+    row: SummaryRow
+    label: str
+    key: str
+
+    @property
+    def median(self) -> str:
+        return self.text(self.row.median)
+
+    @property
+    def interval(self) -> str:
+        """The 95% interval of the median; "" where there are too few values."""
+        if self.row.low is None or self.row.high is None:
+            return ""
+        return f"{self.text(self.row.low)} to {self.text(self.row.high)}"
+
+    @property
+    def quartiles(self) -> str:
+        return self._span(self.row.q1, self.row.q3)
+
+    @property
+    def extremes(self) -> str:
+        return self._span(self.row.min, self.row.max)
+
+    def text(self, value: float | None) -> str:
+        """Write a value in the cell's unit; "" where there is none."""
+        return "" if value is None else show(value, self.row.unit)
+
+    def _span(self, low: float | None, high: float | None) -> str:
+        return "" if low is None or high is None else f"{self.text(low)} to {self.text(high)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A stretch of the start-up in medians since the request, in seconds."""
+
+    condition: str
+    name: str
+    begin: float
+    end: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One named part of an account that may be stacked with the others of that account; ``value`` in bytes."""
+
+    condition: str
+    account: str
+    name: str
+    key: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """All measured values of one quantity in one condition, in the order in which they ran, warm-ups apart."""
+
+    trials: Sequence[int]
+    values: Sequence[float]
+    warm_trials: Sequence[int] = ()
+    warm_values: Sequence[float] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Quantities of one condition that lack values, and why."""
+
+    condition: str
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial with all that is known about it; ``console`` is the end of what the guest printed."""
+
+    trial: int
+    block: int
+    position: int
+    warmup: bool
+    condition: str
+    label: str
+    wall: str
+    instance: str
+    failure: str
+    hint: str
+    events: Mapping[str, EventRecord]
+    values: Mapping[str, float]
+    absent: tuple[tuple[str, str], ...]
+    findings: tuple[FindingRecord, ...]
+    noise: Mapping[str, float]
+    console: str
+    console_note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The lesson's table of layers: a row is a layer, from the hardware up, a column a backend."""
+
+    backends: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A titled list of what is known."""
+
+    title: str
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A run as people look at it."""
+
+    name: str
+    title: str
+    run: str
+    began: str
+    vmvc: str
+    confidence: float
+    planned: int
+    measured: int
+    failed: int
+    notices: tuple[Notice, ...]
+    verdicts: tuple[Verdict, ...]
+    answers: tuple[str, ...]
+    headlines: tuple[str, ...]
+    quantities: tuple[Quantity, ...]
+    conditions: tuple[Condition, ...]
+    cells: Mapping[tuple[str, str], Cell]
+    series: Mapping[tuple[str, str], Series]
+    phases: tuple[Phase, ...]
+    memory: tuple[Part, ...]
+    disk: tuple[Part, ...]
+    missing: tuple[Missing, ...]
+    findings: tuple[FindingRecord, ...]
+    trials: tuple[Trial, ...]
+    recorded: int
+    layers: Layers
+    method: tuple[tuple[str, str], ...]
+    environment: tuple[Facts, ...]
+    source: str
+    commands: tuple[str, ...]
+    design: tuple[tuple[str, str], ...] = field(default=())
+
+    def quantity(self, key: str) -> Quantity | None:
+        """Return the quantity of that key, ``None`` where the run does not measure it."""
+        return next((one for one in self.quantities if one.key == key), None)
+
+    def row(self, key: str) -> list[Cell]:
+        """Return that quantity's cells, one a planned condition."""
+        return [self.cells[one.id, key] for one in self.conditions]
+
+    def found_on(self, backend: str) -> list[FindingRecord]:
+        """Return the warnings that name a backend or one of its conditions."""
+        ids = [one.id for one in self.conditions if one.backend == backend]
+        return [
+            finding
+            for finding in self.findings
+            if finding.severity != "info"
+            and any(finding.what.startswith(f"{name}: ") for name in [backend, *ids])
+        ]
+
+
+def scale(largest: float, unit: str) -> tuple[str, float]:
+    """Return the unit in which an axis up to ``largest`` reads well, and what to divide values by."""
+    tables: Mapping[str, Sequence[tuple[str, float]]] = {
+        "s": [(name, SECONDS[unit]) for unit, name in (("s", "s"), ("ms", "ms"), ("us", "µs"))],
+        "B": [(name, float(BYTES[name])) for name in ("GiB", "MiB", "KiB")],
+    }
+    for name, size in tables.get(unit, ()):
+        if largest >= size:
+            return name, size
+    return ("" if unit == "1" else unit), 1.0
