@@ -16,6 +16,8 @@ COMMANDS: Final = {
     "plan": "Print what would run, in which order, and about how long it takes.",
     "run": "Run experiments, or take up an interrupted run.",
     "show": "Print the results of a run.",
+    "report": "Draw a run's report: a page, Markdown or tables.",
+    "plot": "Draw one quantity of a run for a paper.",
     "doctor": "Say what works on this machine, what does not, and what cures it.",
     "schema": "Print or write the JSON Schemas.",
     "list": "List backends, metrics or images.",

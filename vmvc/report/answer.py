@@ -14,6 +14,15 @@ FIRST: Final = (
     *("startup.ready", "shutdown.gone", "memory.pss", "memory.host_drop", "disk.unique", "disk.allocated"),
 )
 """Quantities that people ask for first, where they are measured."""
+WORDS: Final = {
+    "startup.ready": "Ready to answer after",
+    "shutdown.gone": "Gone after the request to stop in",
+    "memory.pss": "Own processes' proportional share of memory",
+    "memory.host_drop": "Less memory available on the host",
+    "disk.unique": "Disk that only the instance takes",
+    "disk.allocated": "Disk in use in all",
+}
+"""Quantity -> the beginning of a sentence about it."""
 MOST_NAMED: Final = 6
 """Conditions that a sentence can name and still be read."""
 
@@ -77,10 +86,11 @@ def sentences(
 def _sentences(
     cells: Mapping[tuple[str, str], Cell], conditions: Sequence[Condition], keys: Sequence[str]
 ) -> Iterator[str]:
-    for key in keys:
+    first = {key.partition(".")[0]: key for key in reversed(keys)}
+    for key in reversed(first.values()):
         known = [cell for one in conditions if (cell := cells[one.id, key]).row.n]
         if known:
-            yield f"{key}: {listed([_named(cell) for cell in known], 'and')}."
+            yield f"{WORDS.get(key, key)}: {listed([_named(cell) for cell in known], 'and')}."
 
 
 def _named(cell: Cell) -> str:

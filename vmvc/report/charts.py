@@ -27,14 +27,12 @@ PHASE_COLOURS: Final = {
     "until ready": "#d55e00",
 }
 PART_COLOURS: Final = ("#0072b2", "#e69f00", "#56b4e9", "#cc79a7")
-STEP: Final = 30
+STEP: Final = 36
 """Height of a condition's row in pixels."""
 MOST_LINES: Final = 8
 """Conditions up to which each one has a colour and a line of its own."""
-_ROUND: Final = (
-    "indexof([1, 2, 5], round(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)))) >= 0"
-    " ? format(datum.value, '~g') : ''"
-)
+_ROUND: Final = "indexof([1, 2, 5], round(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)))) >= 0"
+_PLAIN: Final = "format(datum.value, ',.6~r')"
 
 
 def waterfall(labels: Sequence[str], axis: str) -> Chart:
@@ -45,7 +43,7 @@ def waterfall(labels: Sequence[str], axis: str) -> Chart:
     phases = list(PHASE_COLOURS)
     bars = (
         alt.Chart(alt.NamedData("phases"))
-        .mark_bar(height=16)
+        .mark_bar(height=18)
         .encode(
             x=alt.X("begin:Q", title=f"time since the request, median ({axis})", axis=_axis(False)),
             x2="end:Q",
@@ -67,7 +65,9 @@ def waterfall(labels: Sequence[str], axis: str) -> Chart:
 
 
 def points(conditions: Sequence[Condition], *, log: bool) -> Chart:
-    """Return a strip of every value with median and interval. Data: ``points`` (c, v, t, j, text), ``medians``."""
+    """Return a strip of every value with median and interval. Data: ``points`` (c, v, t, j, text), ``medians``,
+    ``missing``.
+    """
     import altair as alt
 
     y, x = _conditions([one.label for one in conditions]), _values(log)
@@ -77,7 +77,7 @@ def points(conditions: Sequence[Condition], *, log: bool) -> Chart:
         .encode(
             x=x,
             y=y,
-            yOffset=alt.YOffset("j:Q", scale=alt.Scale(domain=[-1.6, 1.6])),
+            yOffset=alt.YOffset("j:Q", scale=alt.Scale(domain=[-1.8, 1.8])),
             color=_colour(conditions),
             tooltip=[_tip("c", "condition"), _tip("t", "trial"), _tip("text", "value")],
         )
@@ -89,10 +89,10 @@ def points(conditions: Sequence[Condition], *, log: bool) -> Chart:
     )
     middle = (
         alt.Chart(alt.NamedData("medians"), name="median")
-        .mark_tick(thickness=3, height=18, color=INK)
+        .mark_tick(thickness=3, height=20, color=INK, opacity=1)
         .encode(x=alt.X("v:Q"), y=y, tooltip=[_tip("c", "condition"), _tip("text", "median")])
     )
-    return _finish(alt.layer(dots, span, middle), STEP * len(conditions))
+    return _finish(alt.layer(dots, span, middle, _missing(y)), STEP * len(conditions))
 
 
 def ecdf(conditions: Sequence[Condition], *, log: bool) -> Chart:
@@ -134,7 +134,7 @@ def order(conditions: Sequence[Condition], *, log: bool) -> Chart:
         shape=alt.Shape(
             "warm:N",
             scale=alt.Scale(domain=["measured", "warm-up"], range=["circle", "cross"]),
-            legend=_legend(""),
+            legend=_legend("", symbolFillColor=MUTED),
         ),
         tooltip=tips,
     )
@@ -145,7 +145,7 @@ def order(conditions: Sequence[Condition], *, log: bool) -> Chart:
 
 
 def stack(labels: Sequence[str], parts: Sequence[str], title: str) -> Chart:
-    """Return stacked parts of one account. Data: ``parts`` (c, part, v, text, order)."""
+    """Return stacked parts of one account. Data: ``parts`` (c, part, v, text, order), ``missing``."""
     import altair as alt
 
     bars = (
@@ -168,7 +168,7 @@ def stack(labels: Sequence[str], parts: Sequence[str], title: str) -> Chart:
             ],
         )
     )
-    return _finish(alt.layer(bars), 24 * len(labels))
+    return _finish(alt.layer(bars, _missing(_conditions(labels))), 26 * len(labels))
 
 
 def with_data(chart: Chart, title: str = "", **data: Rows) -> Chart:
@@ -177,6 +177,14 @@ def with_data(chart: Chart, title: str = "", **data: Rows) -> Chart:
     whole: Chart = json.loads(text)
     whole["datasets"] = {name: list(rows) for name, rows in data.items()}
     return whole
+
+
+def _missing(y: Any) -> Any:
+    """Return words in the rows of conditions without a value. Data: ``missing`` (c, text)."""
+    import altair as alt
+
+    words = alt.Chart(alt.NamedData("missing")).mark_text(align="left", fontStyle="italic", color=MUTED)
+    return words.encode(x=alt.value(6), y=y, text="text:N")
 
 
 def _conditions(labels: Sequence[str]) -> Any:
@@ -197,8 +205,15 @@ def _axis(log: bool) -> Any:
     import altair as alt
 
     if log:
-        return alt.Axis(labelExpr=_ROUND, labelOverlap=True, domain=False)
-    return alt.Axis(format="~g", tickCount=7, labelOverlap=True, domain=False)
+        opacity = {"condition": {"test": _ROUND, "value": 1}, "value": 0}
+        return alt.Axis(
+            labelExpr=f"{_ROUND} ? {_PLAIN} : ''",
+            labelOverlap=True,
+            domain=False,
+            gridOpacity=opacity,
+            tickOpacity=opacity,
+        )
+    return alt.Axis(labelExpr=_PLAIN, tickCount=7, labelOverlap=True, domain=False)
 
 
 def _colour(conditions: Sequence[Condition], *, legend: bool = False) -> Any:
@@ -213,11 +228,16 @@ def _colour(conditions: Sequence[Condition], *, legend: bool = False) -> Any:
     )
 
 
-def _legend(title: str) -> Any:
+def _legend(title: str, **more: Any) -> Any:
     import altair as alt
 
     return alt.Legend(
-        orient="top", title=None, symbolType="circle" if not title else "square", labelLimit=260
+        orient="top",
+        title=None,
+        symbolType="circle" if not title else "square",
+        symbolOpacity=1,
+        labelLimit=260,
+        **more,
     )
 
 

@@ -58,6 +58,17 @@ def medians(view: View, key: str) -> list[Row]:
     return rows
 
 
+def missing(view: View, keys: Sequence[str]) -> list[Row]:
+    """Return a row a condition that has no value of any of the quantities: why, in a few words."""
+    rows = []
+    for condition in view.conditions:
+        cells = [view.cells[condition.id, key].row for key in keys]
+        if not any(row.n for row in cells):
+            reason = next((row.reason for row in cells if row.reason), "not measured")
+            rows.append({"c": condition.label, "text": reason if len(reason) <= 90 else f"{reason[:88]}..."})
+    return rows
+
+
 def _least(view: View, key: str) -> float:
     """Return the smallest value of all: where a log axis begins."""
     return min(cell.row.min for cell in view.row(key) if cell.row.min is not None)
@@ -134,7 +145,13 @@ def _quantity(view: View, key: str) -> Quantity:
 
 
 def _row(label: str, backend: str, value: float, quantity: Quantity) -> Row:
-    return {"c": label, "b": backend, "v": value / quantity.divisor, "text": show(value, quantity.unit)}
+    return {
+        "c": label,
+        "b": backend,
+        "v": value / quantity.divisor,
+        "raw": value,
+        "text": show(value, quantity.unit),
+    }
 
 
 def _quantiles(values: Sequence[float]) -> list[tuple[int, float]]:

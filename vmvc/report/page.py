@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from vmvc.records import FindingRecord
 from vmvc.report import charts, data, vega
-from vmvc.report.view import ACCOUNTS, Quantity, Trial, View
+from vmvc.report.view import ACCOUNTS, Condition, Quantity, Trial, View
 from vmvc.results import number
 from vmvc.units import show, show_bytes, show_seconds
 
@@ -50,6 +51,7 @@ def page(view: View) -> str:
         lstrip_blocks=True,
     )
     library, script = vega.script(), (FILES / "report.js").read_text(encoding="utf-8")
+    environment.filters["tie"] = lambda text: re.sub(r"(?<=\d) (?=\S)|(?<=to) (?=\d)", "\u00a0", text)
     return environment.get_template("report.html.j2").render(
         view=view,
         policy=_policy(library, script),
@@ -90,11 +92,11 @@ def _words(view: View) -> dict[str, Any]:
         "marks": MARKS,
         "better": {one.key: ARROWS[one.better] for one in view.quantities},
         "arrows": "an arrow shows which direction is better",
-        "says": {one.key: one.says for one in view.quantities},
         "meanings": [(f"{one.key}, {one.unit}", one.says) for one in view.quantities],
         "confidence": f"{view.confidence:.0%}",
         "emulated": [*dict.fromkeys(one.backend for one in view.conditions if one.emulated)],
         "common": [one for one in view.findings if one.severity != "info" and id(one) not in named],
+        "spoilers": {one.id: _spoilers(view, one) for one in view.conditions},
         "counts": {one.id: _count(view, one.id) for one in view.conditions},
         "aggregated": data.aggregated(view),
         "quantiles": data.QUANTILES,
@@ -119,6 +121,17 @@ def _words(view: View) -> dict[str, Any]:
 def kind(trial: Trial) -> str:
     """Return ``failed``, ``warmup`` or ``measured``."""
     return "failed" if trial.failure else "warmup" if trial.warmup else "measured"
+
+
+def _spoilers(view: View, condition: Condition) -> list[str]:
+    """Return the warnings that name the condition or its backend, without that name."""
+    names = (f"{condition.backend}: ", f"{condition.id}: ")
+    return [
+        finding.what.removeprefix(name)
+        for finding in view.findings
+        for name in dict.fromkeys(names)
+        if finding.severity != "info" and finding.what.startswith(name)
+    ]
 
 
 def _text(view: View, key: str, value: float | None) -> str:
@@ -165,20 +178,25 @@ def _accounts(view: View) -> Iterator[tuple[str, str, str, list[tuple[str, str]]
     for metric, listed in (("memory", view.memory), ("disk", view.disk)):
         if listed:
             panels = []
-            for account, unit, _, rows in data.parts(view, metric):
+            for account, _, _, rows in data.parts(view, metric):
                 told = "; ".join(f"{row['c']} {row['part']} {row['text']}" for row in rows)
-                panels.append((f"{account} ({unit})", f"{account}, medians: {told}"))
+                panels.append((account, f"{account}, medians: {told}"))
             yield metric, *ACCOUNT_WORDS[metric], panels
 
 
 def _waterfall_alt(view: View) -> str:
-    told = (f"{one.condition} {one.name} {show_seconds(one.begin)} to {show_seconds(one.end)}" for one in view.phases)
+    told = (
+        f"{one.condition} {one.name} {show_seconds(one.begin)} to {show_seconds(one.end)}"
+        for one in view.phases
+    )
     return f"Phases of the start-up, medians since the request: {'; '.join(told)}"
 
 
 def _alt(view: View, key: str) -> str:
     told = "; ".join(
-        f"{cell.label}: median {cell.median} of {cell.row.n}, from {cell.extremes}" if cell.row.n else f"{cell.label}: none"
+        f"{cell.label}: median {cell.median} of {cell.row.n}, from {cell.extremes}"
+        if cell.row.n
+        else f"{cell.label}: none"
         for cell in view.row(key)
     )
     return f"{key} of every trial. {told}"
@@ -213,6 +231,7 @@ def _quantity(view: View, one: Quantity) -> dict[str, Any]:
         "says": one.says,
         "alt": _alt(view, one.key),
         "medians": data.medians(view, one.key),
+        "missing": data.missing(view, [one.key]),
     }
 
 
@@ -234,10 +253,14 @@ def _fixed(view: View) -> Iterator[dict[str, Any]]:
         unit, bars, ends = data.phases(view)
         known = [label for label in labels if any(row["c"] == label for row in ends)]
         yield _drawn("chart-waterfall", charts.waterfall(known, unit), phases=bars, ends=ends)
-    for metric in ACCOUNTS:
-        for index, (_, unit, names, rows) in enumerate(data.parts(view, metric)):
-            known = [label for label in labels if any(row["c"] == label for row in rows)]
-            yield _drawn(f"chart-{metric}-{index}", charts.stack(known, names, f"median ({unit})"), parts=rows)
+    for metric, parts_of in ACCOUNTS.items():
+        for index, (account, unit, names, rows) in enumerate(data.parts(view, metric)):
+            yield _drawn(
+                f"chart-{metric}-{index}",
+                charts.stack(labels, names, f"median ({unit})"),
+                parts=rows,
+                missing=data.missing(view, [*parts_of[account].values()]),
+            )
 
 
 def _drawn(place: str, chart: charts.Chart, **sets: list[data.Row]) -> dict[str, Any]:
@@ -263,7 +286,7 @@ def _trial(view: View, one: Trial, numbers: dict[str, int]) -> dict[str, Any]:
         "values": [[numbers[key], value, _text(view, key, value)] for key, value in one.values.items() if key in numbers],
         "absent": list(one.absent),
         "findings": [[_severity(finding), finding.what] for finding in one.findings],
-        "noise": [[name, number(value)] for name, value in one.noise.items()],
+        "noise": [[name, f"{value:.4g}"] for name, value in one.noise.items()],
         "console": one.console,
         "note": one.console_note,
     }  # fmt: skip

@@ -58,7 +58,7 @@ def _layers_of(stuff: Material, host: JsonMap, name: str, about: JsonMap) -> dic
     prepared = _prepared(stuff, name)
     return {
         "Application": _application(guest),
-        "Guest system": f"image {_say(guest.get('image'))}" if guest.get("image") else "not known",
+        "Guest system": _image(stuff, guest),
         "Guest kernel": _guest_kernel(prepared) if machine else "the host's",
         "Virtual hardware": _hardware(guest, facts) if machine else "none: the host's devices",
         "Isolation by": _engine(kind, facts) or ISOLATION.get(str(isolation), "not known"),
@@ -86,6 +86,22 @@ def _application(guest: JsonMap) -> str:
     command = guest.get("command")
     told = " ".join(map(str, command)) if isinstance(command, list) else "the image's command"
     return clean(told)
+
+
+def _image(stuff: Material, guest: JsonMap) -> str:
+    """Say what the root file system is made of."""
+    name = guest.get("image")
+    if name is None:
+        return "not known"
+    recipe = mapping(mapping(mapping(stuff.about.get("experiment")).get("images")).get(str(name)))
+    kinds = [f"{key} {_say(recipe[key])}" for key in ("oci", "disk") if key in recipe]
+    packages = recipe.get("packages")
+    told = " ".join([*kinds, _or_nothing(recipe.get("base"))]).strip()
+    return (
+        f"image {_say(name)}"
+        + (f": {told}" if recipe else ", built in")
+        + (f" with {_say(packages)}" if packages else "")
+    )
 
 
 def _guest_kernel(prepared: JsonMap) -> str:

@@ -16,15 +16,15 @@ from vmvc.units import BYTES, SECONDS, show
 
 ACCOUNTS: Final = {
     "memory": {
-        "processes (PSS)": {"own": "memory.pss", "helpers": "memory.helpers_pss"},
-        "cgroup": {
+        "Processes, by proportional share (PSS)": {"own": "memory.pss", "helpers": "memory.helpers_pss"},
+        "Cgroup": {
             "anonymous": "memory.cgroup_anon",
             "page cache": "memory.cgroup_file",
             "kernel": "memory.cgroup_kernel",
         },
-        "host": {"less available": "memory.host_drop"},
+        "Host": {"less available": "memory.host_drop"},
     },
-    "disk": {"allocated": {"only this instance's": "disk.unique", "shared": "disk.shared"}},
+    "disk": {"Allocated": {"only this instance's": "disk.unique", "shared": "disk.shared"}},
 }
 """Metric -> account -> part -> quantity; parts of one account may be stacked, accounts never added."""
 
@@ -96,7 +96,18 @@ class Cell:
         """The 95% interval of the median; "" where there are too few values."""
         if self.row.low is None or self.row.high is None:
             return ""
-        return f"{self.text(self.row.low)} to {self.text(self.row.high)}"
+        return span(self.row.low, self.row.high, self.row.unit)
+
+    @property
+    def notes(self) -> str:
+        """What to know of the cell: why all is missing, else how many failed and how many lie far off."""
+        row = self.row
+        if not row.n:
+            return row.reason
+        counts = ((row.failed, "failed"), (row.outliers or 0, "far from the median"))
+        told = [f"{count} {word}" for count, word in counts if count]
+        rest = row.planned - row.n - row.failed
+        return ", ".join([*told, *([f"{rest} missing"] if rest > 0 else [])])
 
     @property
     def quartiles(self) -> str:
@@ -111,7 +122,7 @@ class Cell:
         return "" if value is None else show(value, self.row.unit)
 
     def _span(self, low: float | None, high: float | None) -> str:
-        return "" if low is None or high is None else f"{self.text(low)} to {self.text(high)}"
+        return "" if low is None or high is None else span(low, high, self.row.unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +257,13 @@ class View:
             if finding.severity != "info"
             and any(finding.what.startswith(f"{name}: ") for name in [backend, *ids])
         ]
+
+
+def span(low: float, high: float, unit: str) -> str:
+    """Write two values of a unit for people; a unit that both have stands once, as in ``1.7 to 1.73 MiB``."""
+    first, second = show(low, unit), show(high, unit)
+    number, _, name = first.partition(" ")
+    return f"{number if name == second.partition(' ')[2] else first} to {second}"
 
 
 def scale(largest: float, unit: str) -> tuple[str, float]:

@@ -81,7 +81,7 @@
     const points = given ? given.points : rowsOf(quantity, false);
     const kind = quantity.log ? "log" : "linear";
     const medians = quantity.medians;
-    const marked = { points, medians };
+    const marked = { points, medians, missing: quantity.missing };
     for (const id of ["chart-points", "chart-ecdf", "chart-order"]) byId(id).setAttribute("aria-label", quantity.alt);
     draw("chart-points", data.charts.points[kind], marked, quantity.title);
     draw("chart-ecdf", data.charts.ecdf[kind], { steps: given ? given.steps : stepsOf(points) }, quantity.title);
