@@ -35,8 +35,11 @@ _ROUND: Final = "indexof([1, 2, 5], round(datum.value / pow(10, floor(log(datum.
 _PLAIN: Final = "format(datum.value, ',.6~r')"
 
 
-def waterfall(labels: Sequence[str], axis: str) -> Chart:
-    """Return bars of phases, one row a condition. Data: ``phases`` (c, phase, begin, end, text), ``ends``."""
+def waterfall(labels: Sequence[str], axis: str, longest: float) -> Chart:
+    """Return bars of phases, one row a condition. Data: ``phases`` (c, phase, begin, end, text), ``ends``.
+
+    ``longest``: the end of the longest bar; there is room for its words.
+    """
     import altair as alt
 
     y = _conditions(labels)
@@ -45,7 +48,12 @@ def waterfall(labels: Sequence[str], axis: str) -> Chart:
         alt.Chart(alt.NamedData("phases"))
         .mark_bar(height=18)
         .encode(
-            x=alt.X("begin:Q", title=f"time since the request, median ({axis})", axis=_axis(False)),
+            x=alt.X(
+                "begin:Q",
+                title=f"time since the request, median ({axis})",
+                scale=alt.Scale(domain=[0, longest * 1.08]),
+                axis=_axis(False),
+            ),
             x2="end:Q",
             y=y,
             color=alt.Color(

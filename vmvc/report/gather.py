@@ -109,16 +109,16 @@ def _conditions(stuff: Material) -> tuple[Condition, ...]:
     backends = list(dict.fromkeys(one.backend for one in planned))
     keys = backends if len(planned) > len(COLOURS) else [one.id for one in planned]
     colours = {key: COLOURS[number % len(COLOURS)] for number, key in enumerate(keys)}
-    labels = _labels(planned)
     emulated = surroundings.emulated(stuff)
+    labels = _labels(planned)
     return tuple(
         Condition(
             one.id,
-            labels[one.id],
+            f"{labels[one.id]} (emulated)" if one.backend in emulated else labels[one.id],
             one.backend,
             colours.get(one.id) or colours[one.backend],
             one.backend in emulated,
-        )  # fmt: skip
+        )
         for one in planned
     )
 

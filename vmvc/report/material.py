@@ -6,6 +6,7 @@ Only the journal is needed; what else is missing or damaged is said, never guess
 from __future__ import annotations
 
 import json
+import re
 from array import array
 from collections import defaultdict
 from collections.abc import Mapping
@@ -19,12 +20,20 @@ from vmvc.records import ResumeRecord, RunRecord, Summary, TrialRecord
 from vmvc.report.view import Notice, Series
 
 MOST_TRIALS: Final = 2000
-"""Trials that a report lists one by one; of more, failed and flagged ones come first."""
+"""Trials up to which a report lists and draws every one."""
+LISTED_OF_MORE: Final = 400
+"""Trials that are listed where there are more: those that failed or carry findings first, then the earliest."""
 CONSOLE_LINES: Final = 40
 CONSOLE_BYTES: Final = 4096
 """The end of a console that a report shows."""
-ALL_CONSOLES: Final = 400_000
+ALL_CONSOLES: Final = 300_000
 """Characters of all consoles together, so that a report stays small enough to be mailed."""
+
+_SEQUENCE: Final = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|\Z)|[ -/]*[0-~])"
+)
+"""Terminal sequences: CSI, the strings that OSC, DCS, SOS, PM and APC begin, and the short ones. Source: ECMA-48."""
+_KEPT: Final = dict.fromkeys(map(ord, "\n\t"))
 
 JsonMap = Mapping[str, Any]
 
@@ -50,6 +59,8 @@ class Material:
     def console(self, trial: TrialRecord) -> tuple[str, str]:
         """Return the end of what a trial's guest printed, and a note on what is not shown."""
         path = self.folder / "logs" / f"trial-{trial.trial}.console"
+        if self._consoles >= ALL_CONSOLES:
+            return "", f"not shown, to keep this page small: logs/{path.name}"
         try:
             size = path.stat().st_size
             with path.open("rb") as file:
@@ -59,10 +70,8 @@ class Material:
             return "", "there is no console log of this trial"
         if not raw:
             return "", "the guest printed nothing"
-        lines = clean(raw.decode("utf-8", "replace")).splitlines()
-        text = "\n".join(lines[-CONSOLE_LINES:]).strip("\n")
-        if self._consoles + len(text) > ALL_CONSOLES:
-            return "", f"not shown, to keep this page small: logs/{path.name}"
+        lines = raw.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
+        text = clean("\n".join(lines[-CONSOLE_LINES:])).strip("\n")
         self._consoles += len(text)
         cut = size > CONSOLE_BYTES or len(lines) > CONSOLE_LINES
         return text, f"the end only; all of it: logs/{path.name}" if cut else ""
@@ -70,10 +79,11 @@ class Material:
 
 def clean(text: str) -> str:
     """Return text without terminal sequences and control characters; line ends become ``\\n``."""
-    import re
-
-    text = re.sub(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])", "", text)
+    if "\x1b" in text:
+        text = _SEQUENCE.sub("", text)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if text.translate(_KEPT).isprintable():
+        return text
     return "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in text)
 
 
@@ -95,8 +105,11 @@ def _collect(folder: Path, head: RunRecord, about: JsonMap, source: str, notices
     offsets: dict[str, dict[str, array[float]]] = defaultdict(lambda: defaultdict(lambda: array("d")))
     special: list[TrialRecord] = []
     plain: list[TrialRecord] = []
-    recorded = 0
-    for trial in results.trials_of(path):
+    recorded = resumed = 0
+    for trial in journal.read(path):
+        resumed += isinstance(trial, ResumeRecord)
+        if not isinstance(trial, TrialRecord):
+            continue
         recorded += 1
         kept = special if trial.failure is not None or trial.findings else plain
         if len(kept) < MOST_TRIALS:
@@ -111,8 +124,10 @@ def _collect(folder: Path, head: RunRecord, about: JsonMap, source: str, notices
             begin = trial.events["requested"].at_ns
             for name in trial.events:
                 offsets[trial.condition][name].append((trial.events[name].at_ns - begin) / 1e9)
-    special = special[: MOST_TRIALS // 2] if len(special) + len(plain) > MOST_TRIALS else special
-    shown = sorted([*special, *plain[: MOST_TRIALS - len(special)]], key=lambda one: one.trial)
+    if recorded > MOST_TRIALS:
+        special = special[: LISTED_OF_MORE // 2]
+        plain = plain[: LISTED_OF_MORE - len(special)]
+    shown = sorted([*special, *plain], key=lambda one: one.trial)
     empty: tuple[array[int], array[float]] = (array("q"), array("d"))
     return Material(
         folder=folder,
@@ -129,7 +144,7 @@ def _collect(folder: Path, head: RunRecord, about: JsonMap, source: str, notices
         recorded=recorded,
         offsets=offsets,
         claims=_claims(folder, notices),
-        resumed=sum(isinstance(line, ResumeRecord) for line in journal.read(path)),
+        resumed=resumed,
     )
 
 

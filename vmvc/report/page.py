@@ -94,7 +94,6 @@ def _words(view: View) -> dict[str, Any]:
         "arrows": "an arrow shows which direction is better",
         "meanings": [(f"{one.key}, {one.unit}", one.says) for one in view.quantities],
         "confidence": f"{view.confidence:.0%}",
-        "emulated": [*dict.fromkeys(one.backend for one in view.conditions if one.emulated)],
         "common": [one for one in view.findings if one.severity != "info" and id(one) not in named],
         "spoilers": {one.id: _spoilers(view, one) for one in view.conditions},
         "counts": {one.id: _count(view, one.id) for one in view.conditions},
@@ -169,8 +168,6 @@ def _sections(view: View) -> Iterator[tuple[str, str]]:
     yield "trials", "Trials"
     yield "findings", "Findings"
     yield "method", "Method"
-    yield "environment", "Environment"
-    yield "experiment", "Experiment"
     yield "again", "Again"
 
 
@@ -238,12 +235,15 @@ def _quantity(view: View, one: Quantity) -> dict[str, Any]:
 def _aggregates(view: View) -> dict[str, Any]:
     return {
         one.key: {
-            "points": data.points(view, one.key),
-            "steps": data.steps(view, one.key),
-            "order": data.order(view, one.key),
+            "points": [_light(row) for row in data.points(view, one.key)],
+            "order": [_light(row) for row in data.order(view, one.key)],
         }
         for one in view.quantities
     }
+
+
+def _light(row: data.Row) -> data.Row:
+    return {name: value for name, value in row.items() if name != "raw"}
 
 
 def _fixed(view: View) -> Iterator[dict[str, Any]]:
@@ -252,7 +252,12 @@ def _fixed(view: View) -> Iterator[dict[str, Any]]:
     if view.phases:
         unit, bars, ends = data.phases(view)
         known = [label for label in labels if any(row["c"] == label for row in ends)]
-        yield _drawn("chart-waterfall", charts.waterfall(known, unit), phases=bars, ends=ends)
+        yield _drawn(
+            "chart-waterfall",
+            charts.waterfall(known, unit, max(row["end"] for row in ends)),
+            phases=bars,
+            ends=ends,
+        )
     for metric, parts_of in ACCOUNTS.items():
         for index, (account, unit, names, rows) in enumerate(data.parts(view, metric)):
             yield _drawn(

@@ -85,7 +85,9 @@ def _phases(view: View) -> tuple[charts.Chart, Sequence[str], Sequence[data.Row]
         raise InputError(Fault("--kind phases: no trial of this run became ready"))
     unit, bars, ends = data.phases(view)
     labels = [one.label for one in view.conditions if any(row["c"] == one.label for row in ends)]
-    chart = charts.with_data(charts.waterfall(labels, unit), "", phases=bars, ends=ends)
+    chart = charts.with_data(
+        charts.waterfall(labels, unit, max(row["end"] for row in ends)), "", phases=bars, ends=ends
+    )
     names = {one.label: one.id for one in view.conditions}
     rows = [
         {

@@ -58,7 +58,7 @@ def latex(view: View) -> str:
         r"\begin{table}",
         r"  \centering",
         f"  \\caption{{{tex(view.title)}: medians"
-        f" with {view.confidence * 100:.3g}\\,\\% intervals by order statistics{_note(view)}}}",
+        f" with {view.confidence * 100:.3g}\\,\\% intervals by order statistics}}",
         f"  \\label{{tab:{view.name}}}",
         f"  \\begin{{tabular}}{{{columns}}}",
         r"    \toprule",
@@ -86,11 +86,6 @@ def _line(cells: Sequence[str]) -> str:
 
 def _median(cell: Cell) -> str:
     return "--" if cell.row.median is None else show(cell.row.median, cell.row.unit)
-
-
-def _note(view: View) -> str:
-    emulated = list(dict.fromkeys(one.backend for one in view.conditions if one.emulated))
-    return f"; {tex(', '.join(emulated))} emulated" if emulated else ""
 
 
 def points_csv(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> str:

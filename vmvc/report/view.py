@@ -70,7 +70,11 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One planned condition; ``label`` is its id with factor paths cut short where that stays unambiguous."""
+    """One planned condition.
+
+    ``label`` is its id with factor paths cut short where that stays unambiguous; it says where a machine was
+    emulated, so that this stands beside every number.
+    """
 
     id: str
     label: str

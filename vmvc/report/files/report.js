@@ -84,7 +84,7 @@
     const marked = { points, medians, missing: quantity.missing };
     for (const id of ["chart-points", "chart-ecdf", "chart-order"]) byId(id).setAttribute("aria-label", quantity.alt);
     draw("chart-points", data.charts.points[kind], marked, quantity.title);
-    draw("chart-ecdf", data.charts.ecdf[kind], { steps: given ? given.steps : stepsOf(points) }, quantity.title);
+    draw("chart-ecdf", data.charts.ecdf[kind], { steps: stepsOf(points) }, quantity.title);
     draw("chart-order", data.charts.order[kind], { points: given ? given.order : rowsOf(quantity, true) }, quantity.title);
     byId("says").textContent = quantity.says;
     numbers(quantity);
