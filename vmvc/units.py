@@ -139,7 +139,7 @@ def show(value: float, unit: str) -> str:
         return show_seconds(value)
     if unit == "B":
         return show_bytes(value)
-    return f"{value:.4g} {unit}".rstrip()
+    return f"{value:.4g}" if unit == "1" else f"{value:.4g} {unit}".rstrip()
 
 
 def _or_number(parse: Callable[[object], float]) -> Callable[[object, ValidationInfo], object]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from vmvc.records import Summary
-from vmvc.report.material import JsonMap, Material, clean, mapping
+from vmvc.report.material import JsonMap, Material, mapping
+from vmvc.report.plain import clean
 from vmvc.report.view import Cell, Condition, Verdict
 from vmvc.wording import listed
 

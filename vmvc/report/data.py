@@ -62,9 +62,9 @@ def missing(view: View, keys: Sequence[str]) -> list[Row]:
     """Return a row a condition that has no value of any of the quantities: why, in a few words."""
     rows = []
     for condition in view.conditions:
-        cells = [view.cells[condition.id, key].row for key in keys]
-        if not any(row.n for row in cells):
-            reason = next((row.reason for row in cells if row.reason), "not measured")
+        cells = [view.cells[condition.id, key] for key in keys]
+        if not any(cell.row.n for cell in cells):
+            reason = next((cell.reason for cell in cells if cell.reason), "not measured")
             rows.append({"c": condition.label, "text": reason if len(reason) <= 90 else f"{reason[:88]}..."})
     return rows
 

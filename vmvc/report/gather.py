@@ -12,9 +12,10 @@ from typing import Final
 from vmvc import results
 from vmvc.plan import Condition as Planned
 from vmvc.plan import show_level
-from vmvc.records import SummaryRow, TrialRecord
+from vmvc.records import FindingRecord, SummaryRow, TrialRecord
 from vmvc.report import answer, material, surroundings
 from vmvc.report.material import Material
+from vmvc.report.plain import clean
 from vmvc.report.view import (
     ACCOUNTS,
     Cell,
@@ -85,20 +86,20 @@ def _view(stuff: Material) -> View:
         memory=tuple(_parts("memory", cells, conditions)),
         disk=tuple(_parts("disk", cells, conditions)),
         missing=tuple(_missing(summary.rows, labels)),
-        findings=summary.findings,
+        findings=_findings(summary.findings),
         trials=tuple(_trial(stuff, one, labels) for one in stuff.trials),
         recorded=stuff.recorded,
         layers=surroundings.layers(stuff),
         method=tuple(surroundings.method(stuff)),
         environment=tuple(surroundings.environment(stuff)),
-        source=stuff.source,
+        source=clean(stuff.source),
         commands=tuple(surroundings.commands(stuff)),
     )
 
 
 def _title(stuff: Material) -> str:
     title = material.mapping(stuff.about.get("experiment")).get("title")
-    return material.clean(str(title)) if title else stuff.head.name
+    return clean(str(title)) if title else stuff.head.name
 
 
 # --- conditions and quantities ----------------------------------------------------------------------------
@@ -226,7 +227,13 @@ def _missing(rows: Iterable[SummaryRow], labels: Mapping[str, str]) -> Iterator[
             reasons.setdefault((row.condition, row.reason), []).append(f"{row.metric}.{row.quantity}")
     for (condition, reason), names in reasons.items():
         what = ", ".join(names) if len(names) <= 6 else f"{len(names)} quantities"
-        yield Missing(labels[condition], what, reason)
+        yield Missing(labels[condition], what, clean(reason))
+
+
+def _findings(found: Iterable[FindingRecord]) -> tuple[FindingRecord, ...]:
+    return tuple(
+        one.model_copy(update={"what": clean(one.what), "remedy": clean(one.remedy)}) for one in found
+    )
 
 
 def _trial(stuff: Material, trial: TrialRecord, labels: Mapping[str, str]) -> Trial:
@@ -241,12 +248,12 @@ def _trial(stuff: Material, trial: TrialRecord, labels: Mapping[str, str]) -> Tr
         label=labels.get(trial.condition, trial.condition),
         wall=trial.wall,
         instance=trial.instance,
-        failure="" if failure is None else f"{failure.phase}: {failure.reason}",
-        hint="" if failure is None else failure.hint,
+        failure="" if failure is None else clean(f"{failure.phase}: {failure.reason}"),
+        hint="" if failure is None else clean(failure.hint),
         events=trial.events,
         values={f"{one.metric}.{one.quantity}": one.value for one in trial.readings},
-        absent=tuple((f"{one.metric}.{one.quantity}", one.reason) for one in trial.absent),
-        findings=trial.findings,
+        absent=tuple((f"{one.metric}.{one.quantity}", clean(one.reason)) for one in trial.absent),
+        findings=_findings(trial.findings),
         noise={name: value for name, value in trial.noise.items() if math.isfinite(value)},
         console=console,
         console_note=note,

@@ -6,7 +6,6 @@ Only the journal is needed; what else is missing or damaged is said, never guess
 from __future__ import annotations
 
 import json
-import re
 from array import array
 from collections import defaultdict
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import Any, Final
 from vmvc import journal, results
 from vmvc.manifest import digest
 from vmvc.records import ResumeRecord, RunRecord, Summary, TrialRecord
+from vmvc.report.plain import clean
 from vmvc.report.view import Notice, Series
 
 MOST_TRIALS: Final = 2000
@@ -28,12 +28,6 @@ CONSOLE_BYTES: Final = 4096
 """The end of a console that a report shows."""
 ALL_CONSOLES: Final = 300_000
 """Characters of all consoles together, so that a report stays small enough to be mailed."""
-
-_SEQUENCE: Final = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|\Z)|[ -/]*[0-~])"
-)
-"""Terminal sequences: CSI, the strings that OSC, DCS, SOS, PM and APC begin, and the short ones. Source: ECMA-48."""
-_KEPT: Final = dict.fromkeys(map(ord, "\n\t"))
 
 JsonMap = Mapping[str, Any]
 
@@ -75,16 +69,6 @@ class Material:
         self._consoles += len(text)
         cut = size > CONSOLE_BYTES or len(lines) > CONSOLE_LINES
         return text, f"the end only; all of it: logs/{path.name}" if cut else ""
-
-
-def clean(text: str) -> str:
-    """Return text without terminal sequences and control characters; line ends become ``\\n``."""
-    if "\x1b" in text:
-        text = _SEQUENCE.sub("", text)
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if text.translate(_KEPT).isprintable():
-        return text
-    return "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in text)
 
 
 def read(folder: Path) -> Material:

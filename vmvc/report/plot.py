@@ -45,7 +45,7 @@ def _chart(view: View, key: str, kind: str) -> tuple[charts.Chart, Sequence[str]
         known = [one.key for one in view.quantities]
         raise InputError(Fault(f"--metric {key}: the run does not measure it", hint=did_you_mean(key, known)))
     if not any(cell.row.n for cell in view.row(key)):
-        reason = next((cell.row.reason for cell in view.row(key) if cell.row.reason), "not measured")
+        reason = next((cell.reason for cell in view.row(key) if cell.reason), "not measured")
         raise InputError(Fault(f"--metric {key}: the run has no value of it ({reason})"))
     names = {one.label: one.id for one in view.conditions}
     unit = quantity.unit

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from vmvc.report.material import JsonMap, Material, clean, mapping
+from vmvc.report.material import JsonMap, Material, mapping
+from vmvc.report.plain import clean
 from vmvc.report.view import Facts, Layers
 from vmvc.units import show_bytes
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from vmvc.records import EventRecord, FindingRecord, SummaryRow
+from vmvc.report.plain import clean
 from vmvc.units import BYTES, SECONDS, show
 
 ACCOUNTS: Final = {
@@ -103,11 +104,16 @@ class Cell:
         return span(self.row.low, self.row.high, self.row.unit)
 
     @property
+    def reason(self) -> str:
+        """Why values are missing; "" where none is."""
+        return clean(self.row.reason)
+
+    @property
     def notes(self) -> str:
         """What to know of the cell: why all is missing, else how many failed and how many lie far off."""
         row = self.row
         if not row.n:
-            return row.reason
+            return self.reason
         counts = ((row.failed, "failed"), (row.outliers or 0, "far from the median"))
         told = [f"{count} {word}" for count, word in counts if count]
         rest = row.planned - row.n - row.failed
