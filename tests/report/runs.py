@@ -109,7 +109,9 @@ def run_json(plan: Plan, title: str, backends: Sequence[str]) -> dict[str, Any]:
             "claims": [],
         },
         "plan": {"warmup": settings.warmup, "order": settings.order},
-        "host": {"kernel": "Linux 6.1", "distribution": "Debian", "cpu": "A CPU", "threads": 8, "memory": 16 * 2**30},
+        "host": {
+            "kernel": "Linux 6.1", "distribution": "Debian", "cpu": "A CPU", "threads": 8, "memory": 2**34,
+        },
         "backends": {
             name: {
                 "kind": kinds.get(name, ("fake", "none"))[0],

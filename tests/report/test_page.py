@@ -18,7 +18,7 @@ from tests.report import runs
 from vmvc import report
 from vmvc.records import FindingRecord
 from vmvc.report.material import MOST_TRIALS
-from vmvc.report.page import embed
+from vmvc.report.payload import embed
 
 HOSTILE = (
     "</script><script>alert(1)</script><img src=x onerror=alert(2)> javascript:alert(3) \x1b[31m{{7*7}} &amp;"
@@ -197,8 +197,10 @@ def test_runs_that_have_only_begun_have_a_page(tmp_path: Path, until: int) -> No
 def test_nothing_that_draws_is_imported_until_something_is_drawn() -> None:
     code = (
         "import sys\n"
-        "import vmvc, vmvc.report, vmvc.run, vmvc.cli.run_command, vmvc.cli.report_command, vmvc.cli.show_command\n"
-        "print([name for name in ('altair', 'jinja2', 'vl_convert', 'markupsafe', 'scipy') if name in sys.modules])"
+        "import vmvc, vmvc.report, vmvc.run\n"
+        "import vmvc.cli.run_command, vmvc.cli.report_command, vmvc.cli.plot_command, vmvc.cli.show_command\n"
+        "heavy = ('altair', 'jinja2', 'vl_convert', 'markupsafe', 'numpy', 'scipy')\n"
+        "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -29,7 +29,7 @@ MOST_NAMED: Final = 6
 
 
 def headlines(keys: Sequence[str], cells: Iterable[Cell]) -> tuple[str, ...]:
-    """Return the quantities that stand for the run: those asked for first, and the first of any other metric."""
+    """Return the quantities that stand for the run: those asked for first, and one of any other metric."""
     known = [key for key in FIRST if key in keys]
     covered = {key.partition(".")[0] for key in known}
     measured = {cell.key for cell in cells if cell.row.n}

@@ -1,7 +1,7 @@
 """Labels and colours -> Vega-Lite charts over named data: the page and ``vmvc plot`` draw the same ones.
 
-A chart holds no data: its data sets are given beside it, by name (``with_data``), so that one chart serves every
-quantity. ``TITLE`` stands for the title of the value axis.
+A chart holds no data: its data sets are given beside it, by name (``with_data``), so that one chart serves
+every quantity. ``TITLE`` stands for the title of the value axis.
 """
 
 from __future__ import annotations
@@ -73,8 +73,9 @@ def waterfall(labels: Sequence[str], axis: str, longest: float) -> Chart:
 
 
 def points(conditions: Sequence[Condition], *, log: bool) -> Chart:
-    """Return a strip of every value with median and interval. Data: ``points`` (c, v, t, j, text), ``medians``,
-    ``missing``.
+    """Return a strip of every value with median and interval.
+
+    Data: ``points`` (c, v, t, j, text), ``medians`` (c, v, low, high, text), ``missing`` (c, text).
     """
     import altair as alt
 

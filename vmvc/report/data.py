@@ -1,4 +1,4 @@
-"""A view -> the rows of its charts, for the page and for ``vmvc plot``; of many values, what stands for them."""
+"""A view -> the rows of its charts, for the page and for ``vmvc plot``; of too many values, quantiles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUANTILES: Final = 200
 BINS: Final = 60
 """Stretches of a long run of which the order chart shows the median each."""
 GOLDEN: Final = 0.618033988749895
-"""Multiples of it, modulo 1, spread evenly: a jitter without chance. Source: Weyl's equidistribution theorem."""
+"""Multiples of it, modulo 1, spread evenly: a jitter without chance. Source: Weyl (1916)."""
 
 Row = dict[str, Any]
 
@@ -43,18 +43,22 @@ def points(view: View, key: str) -> list[Row]:
 
 
 def medians(view: View, key: str) -> list[Row]:
-    """Return a row a condition: its median, and the ends of the interval where there is one."""
-    quantity, rows = _quantity(view, key), []
+    """Return a row a condition: its median, and the ends of the interval where there is one.
+
+    On a log axis an interval that reaches down to 0 is drawn from where the values begin; its words tell all.
+    """
+    quantity = _quantity(view, key)
+    rows: list[Row] = []
     for cell in view.row(key):
-        if cell.row.median is not None:
-            row = {"c": cell.label, "v": cell.row.median / quantity.divisor, "text": cell.median}
-            if cell.row.low is not None and cell.row.high is not None:
-                row |= {"low": cell.row.low / quantity.divisor, "high": cell.row.high / quantity.divisor}
-                row["text"] = f"{cell.median} [{cell.interval}]"
-            if not quantity.log or row.get("low", 1) > 0:
-                rows.append(row)
-            else:
-                rows.append({**row, "low": min(row["v"], _least(view, key) / quantity.divisor)})
+        low, median, high = cell.row.low, cell.row.median, cell.row.high
+        if median is None:
+            continue
+        row: Row = {"c": cell.label, "v": median / quantity.divisor, "text": cell.median}
+        if low is not None and high is not None:
+            begin = low if low > 0 or not quantity.log else _least(view, key)
+            row |= {"low": begin / quantity.divisor, "high": high / quantity.divisor}
+            row["text"] = f"{cell.median} [{cell.interval}]"
+        rows.append(row)
     return rows
 
 

@@ -31,8 +31,8 @@ from vmvc.report.view import (
 )
 
 COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7a7a7a")
-"""Told apart by colour-blind people, on white and on black. Source: Okabe & Ito (2008), "Color Universal Design",
-less black and yellow, which vanish on one of the two."""
+"""Told apart by colour-blind people, on white and on black. Source: Okabe & Ito (2008), "Color Universal
+Design", less black and yellow, which vanish on one of the two."""
 LOG_FROM: Final = 20.0
 """Ratio of largest to smallest value from which an axis is logarithmic."""
 PHASES: Final = {
@@ -161,7 +161,8 @@ def _state(stuff: Material) -> Iterator[Notice]:
     if done < summary.trials:
         yield Notice(
             "warning",
-            f"the run is not finished: {done} of {summary.trials} trials are recorded; these are its numbers so far",
+            f"the run is not finished: {done} of {summary.trials} trials are recorded; "
+            "these are its numbers so far",
             f"vmvc run --resume {place}",
         )
     counted = sum(row.n for row in summary.rows)

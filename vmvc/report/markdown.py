@@ -167,7 +167,8 @@ def _method(view: View) -> Iterator[str]:
     yield ""
     for group in view.environment:
         if group.title.startswith(("Host", "Backend ")):
-            yield f"- **{escape(group.title)}:** {escape(', '.join(f'{name} {text}' for name, text in group.rows))}"
+            told = ", ".join(f"{name} {text}" for name, text in group.rows)
+            yield f"- **{escape(group.title)}:** {escape(told)}"
     yield ""
     yield "## The experiment, as it was given"
     yield ""

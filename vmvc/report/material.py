@@ -22,7 +22,7 @@ from vmvc.report.view import Notice, Series
 MOST_TRIALS: Final = 2000
 """Trials up to which a report lists and draws every one."""
 LISTED_OF_MORE: Final = 400
-"""Trials that are listed where there are more: those that failed or carry findings first, then the earliest."""
+"""Trials that are listed where there are more: those with failures or findings, then the earliest."""
 CONSOLE_LINES: Final = 40
 CONSOLE_BYTES: Final = 4096
 """The end of a console that a report shows."""

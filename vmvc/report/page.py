@@ -1,24 +1,22 @@
 """A view -> report.html: one file that opens offline, in ten years too, and runs no script but its own.
 
-Everything that guests, engines and files say is escaped; beyond that the page's own policy lets the browser run the
-two scripts whose digests it names and load nothing at all.
+Everything that guests, engines and files say is escaped; beyond that the page's own policy lets the browser
+run the two scripts whose digests it names, and load nothing at all.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from vmvc.records import FindingRecord
-from vmvc.report import charts, data, vega
-from vmvc.report.view import ACCOUNTS, Condition, Quantity, Trial, View
+from vmvc.report import data, payload, vega
+from vmvc.report.view import Condition, Quantity, View
 from vmvc.results import number
-from vmvc.units import show, show_bytes, show_seconds
+from vmvc.units import show_bytes, show_seconds
 
 FILES: Final = Path(__file__).with_name("files")
 MARKS: Final = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
@@ -26,14 +24,18 @@ ARROWS: Final = {"lower": "↓", "higher": "↑", "neutral": ""}
 ACCOUNT_WORDS: Final = {
     "memory": (
         "Memory, by its names",
-        "There is no one figure. Processes, cgroup and host count the same pages in three ways: parts of one "
-        "account add up, accounts never do. Process figures miss what the kernel holds for the guest; cgroups "
-        "miss helpers outside; what the host has less of has it all, and the host's own noise.",
+        (
+            "There is no one figure. Processes, cgroup and host count the same pages in three ways: parts of "
+            "one account add up, accounts never do. Process figures miss what the kernel holds for the "
+            "guest; cgroups miss helpers outside; what the host has less of has it all, and its own noise."
+        ),
     ),
     "disk": (
         "Disk",
-        "Blocks in use on the host: what would come back if only this instance were removed, and what it shares "
-        "with other instances of its image.",
+        (
+            "Blocks in use on the host: what would come back if only this instance were removed, and what it "
+            "shares with other instances of its image."
+        ),
     ),
 }
 
@@ -56,19 +58,11 @@ def page(view: View) -> str:
         view=view,
         policy=_policy(library, script),
         css=Markup((FILES / "report.css").read_text(encoding="utf-8")),
-        payload=Markup(embed(_payload(view))),
+        payload=Markup(payload.embed(payload.payload(view))),
         vega=Markup(library),
         script=Markup(script),
         **_words(view),
     )
-
-
-def embed(value: object) -> str:
-    """Return JSON that may stand in a script element: nothing in it can end the element or be a tag."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
 
 
 def _policy(*scripts: str) -> str:
@@ -76,8 +70,8 @@ def _policy(*scripts: str) -> str:
     digests = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in scripts]
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
-        "form-action 'none'"
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
     )
 
 
@@ -109,17 +103,12 @@ def _words(view: View) -> dict[str, Any]:
         "ratios": (),
         "baseline": "",
         "ratio_chart": False,
-        "kind": kind,
+        "kind": payload.kind,
         "number": lambda value: "" if value is None else number(value),
-        "text": lambda key, value: _text(view, key, value),
+        "text": lambda key, value: payload.text(view, key, value),
         "seconds": show_seconds,
         "bytes": show_bytes,
     }
-
-
-def kind(trial: Trial) -> str:
-    """Return ``failed``, ``warmup`` or ``measured``."""
-    return "failed" if trial.failure else "warmup" if trial.warmup else "measured"
 
 
 def _spoilers(view: View, condition: Condition) -> list[str]:
@@ -131,11 +120,6 @@ def _spoilers(view: View, condition: Condition) -> list[str]:
         for name in dict.fromkeys(names)
         if finding.severity != "info" and finding.what.startswith(name)
     ]
-
-
-def _text(view: View, key: str, value: float | None) -> str:
-    quantity = view.quantity(key)
-    return "" if value is None or quantity is None else show(value, quantity.unit)
 
 
 def _count(view: View, condition: str) -> str:
@@ -187,119 +171,3 @@ def _waterfall_alt(view: View) -> str:
         for one in view.phases
     )
     return f"Phases of the start-up, medians since the request: {'; '.join(told)}"
-
-
-def _alt(view: View, key: str) -> str:
-    told = "; ".join(
-        f"{cell.label}: median {cell.median} of {cell.row.n}, from {cell.extremes}"
-        if cell.row.n
-        else f"{cell.label}: none"
-        for cell in view.row(key)
-    )
-    return f"{key} of every trial. {told}"
-
-
-# --- data -------------------------------------------------------------------------------------------------
-
-
-def _payload(view: View) -> dict[str, Any]:
-    numbers = {one.key: index for index, one in enumerate(view.quantities)}
-    return {
-        "title": charts.TITLE,
-        "first": next(iter(view.headlines), ""),
-        "quantities": [_quantity(view, one) for one in view.quantities],
-        "conditions": [{"label": one.label, "backend": one.backend} for one in view.conditions],
-        "trials": [_trial(view, one, numbers) for one in view.trials],
-        "aggregates": _aggregates(view) if data.aggregated(view) else None,
-        "charts": {
-            name: {"log": draw(view.conditions, log=True), "linear": draw(view.conditions, log=False)}
-            for name, draw in (("points", charts.points), ("ecdf", charts.ecdf), ("order", charts.order))
-        },
-        "fixed": list(_fixed(view)),
-    }
-
-
-def _quantity(view: View, one: Quantity) -> dict[str, Any]:
-    return {
-        "key": one.key,
-        "title": one.title,
-        "divisor": one.divisor,
-        "log": one.log,
-        "says": one.says,
-        "alt": _alt(view, one.key),
-        "medians": data.medians(view, one.key),
-        "missing": data.missing(view, [one.key]),
-    }
-
-
-def _aggregates(view: View) -> dict[str, Any]:
-    return {
-        one.key: {
-            "points": [_light(row) for row in data.points(view, one.key)],
-            "order": [_light(row) for row in data.order(view, one.key)],
-        }
-        for one in view.quantities
-    }
-
-
-def _light(row: data.Row) -> data.Row:
-    return {name: value for name, value in row.items() if name != "raw"}
-
-
-def _fixed(view: View) -> Iterator[dict[str, Any]]:
-    """Yield the charts that do not change, with their data."""
-    labels = [one.label for one in view.conditions]
-    if view.phases:
-        unit, bars, ends = data.phases(view)
-        known = [label for label in labels if any(row["c"] == label for row in ends)]
-        yield _drawn(
-            "chart-waterfall",
-            charts.waterfall(known, unit, max(row["end"] for row in ends)),
-            phases=bars,
-            ends=ends,
-        )
-    for metric, parts_of in ACCOUNTS.items():
-        for index, (account, unit, names, rows) in enumerate(data.parts(view, metric)):
-            yield _drawn(
-                f"chart-{metric}-{index}",
-                charts.stack(labels, names, f"median ({unit})"),
-                parts=rows,
-                missing=data.missing(view, [*parts_of[account].values()]),
-            )
-
-
-def _drawn(place: str, chart: charts.Chart, **sets: list[data.Row]) -> dict[str, Any]:
-    return {"id": place, "chart": chart, "sets": sets}
-
-
-def _trial(view: View, one: Trial, numbers: dict[str, int]) -> dict[str, Any]:
-    places = {condition.id: index for index, condition in enumerate(view.conditions)}
-    begin = one.events["requested"].at_ns if "requested" in one.events else None
-    return {
-        "t": one.trial,
-        "c": places.get(one.condition, 0),
-        "kind": {"warmup": "warm-up"}.get(kind(one), kind(one)),
-        "failure": one.failure,
-        "hint": one.hint,
-        "wall": one.wall,
-        "instance": one.instance,
-        "place": f"block {one.block}, position {one.position}",
-        "events": [] if begin is None else [
-            [name, show_seconds((event.at_ns - begin) / 1e9) + _late(event.resolution)]
-            for name, event in sorted(one.events.items(), key=lambda item: item[1].at_ns)
-        ],
-        "values": [[numbers[key], value, _text(view, key, value)] for key, value in one.values.items() if key in numbers],
-        "absent": list(one.absent),
-        "findings": [[_severity(finding), finding.what] for finding in one.findings],
-        "noise": [[name, f"{value:.4g}"] for name, value in one.noise.items()],
-        "console": one.console,
-        "note": one.console_note,
-    }  # fmt: skip
-
-
-def _severity(finding: FindingRecord) -> str:
-    return f"{finding.severity}, {finding.code}"
-
-
-def _late(resolution: float) -> str:
-    return f" (late by up to {show_seconds(resolution)})" if resolution else ""

@@ -8,7 +8,7 @@ from typing import Final
 _SEQUENCE: Final = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|\Z)|[ -/]*[0-~])"
 )
-"""Terminal sequences: CSI, the strings that OSC, DCS, SOS, PM and APC begin, and the short ones. Source: ECMA-48."""
+"""Terminal sequences: CSI, the strings of OSC, DCS, SOS, PM and APC, and the short ones. Source: ECMA-48."""
 _KEPT: Final = dict.fromkeys(map(ord, "\n\t"))
 
 

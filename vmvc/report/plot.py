@@ -1,4 +1,4 @@
-"""A view and a quantity -> a chart as SVG, PDF or PNG that goes into a paper unchanged, and its data as CSV."""
+"""A view and a quantity -> a chart as SVG, PDF or PNG that a paper takes unchanged, and its data as CSV."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def _chart(view: View, key: str, kind: str) -> tuple[charts.Chart, Sequence[str]
     quantity = view.quantity(key)
     if quantity is None:
         known = [one.key for one in view.quantities]
-        raise InputError(Fault(f"--metric {key}: the run does not measure it", hint=did_you_mean(key, known)))
+        told = f"--metric {key}: the run does not measure it"
+        raise InputError(Fault(told, hint=did_you_mean(key, known)))
     if not any(cell.row.n for cell in view.row(key)):
         reason = next((cell.reason for cell in view.row(key) if cell.reason), "not measured")
         raise InputError(Fault(f"--metric {key}: the run has no value of it ({reason})"))
@@ -52,10 +53,10 @@ def _chart(view: View, key: str, kind: str) -> tuple[charts.Chart, Sequence[str]
 
     def values(rows: list[data.Row], *more: str) -> tuple[Sequence[str], list[data.Row]]:
         raw = [
-            {"condition": names[row["c"]], "quantity": key, "value": row["raw"], "unit": unit, "trial": row.get("t"),
-             **{name: row[name] for name in more}}
+            {"condition": names[row["c"]], "quantity": key, "value": row["raw"], "unit": unit}
+            | {"trial": row.get("t"), **{name: row[name] for name in more}}
             for row in rows
-        ]  # fmt: skip
+        ]
         return ("condition", "quantity", "trial", *more, "value", "unit"), raw
 
     match kind:

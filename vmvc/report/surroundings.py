@@ -43,8 +43,10 @@ def layers(stuff: Material) -> Layers:
     names = [name for name in stuff.head.axes if name in backends]
     host = mapping(stuff.about.get("host"))
     columns = [_layers_of(stuff, host, name, mapping(backends[name])) for name in names]
-    titles = ("Application", "Guest system", "Guest kernel", "Virtual hardware", "Isolation by", "Host system",
-              "Host kernel", "Hardware")  # fmt: skip
+    titles = (
+        *("Application", "Guest system", "Guest kernel", "Virtual hardware"),
+        *("Isolation by", "Host system", "Host kernel", "Hardware"),
+    )
     return Layers(
         tuple(names), tuple((title, tuple(column[title] for column in columns)) for title in titles)
     )
@@ -170,8 +172,9 @@ def method(stuff: Material) -> Iterator[tuple[str, str]]:
     yield (
         "Statistics",
         (
-            f"medians; intervals at {stuff.summary.confidence:.0%} by order statistics, none below 6 values, lowered by "
-            "the instrument's resolution; outliers (modified z-score beyond 3.5) are flagged and stay in"
+            f"medians; intervals at {stuff.summary.confidence:.0%} by order statistics, none below 6 "
+            "values, lowered by the instrument's resolution; outliers (modified z-score beyond 3.5) are "
+            "flagged and stay in"
         ),
     )
     if "timeout" in trials:

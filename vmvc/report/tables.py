@@ -53,12 +53,12 @@ def _row(cell: Cell) -> list[str]:
 def latex(view: View) -> str:
     """Return one table of the headline quantities: medians, intervals below them; needs package booktabs."""
     columns = "l" + "r" * len(view.headlines)
+    words = f"medians with {view.confidence * 100:.3g}\\,\\% intervals by order statistics"
     lines = [
         f"% {view.name}, run {view.run}; needs \\usepackage{{booktabs}}",
         r"\begin{table}",
         r"  \centering",
-        f"  \\caption{{{tex(view.title)}: medians"
-        f" with {view.confidence * 100:.3g}\\,\\% intervals by order statistics}}",
+        f"  \\caption{{{tex(view.title)}: {words}}}",
         f"  \\label{{tab:{view.name}}}",
         f"  \\begin{{tabular}}{{{columns}}}",
         r"    \toprule",

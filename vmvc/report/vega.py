@@ -16,7 +16,7 @@ from vmvc import durable
 
 def script() -> str:
     """Return the script; it defines ``vegaEmbed`` and holds no ``</script``."""
-    path = _cache() / f"vega-{version('vl-convert-python')}.js"
+    path = _cache() / f"vega-embed-{version('vl-convert-python')}.js"
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -37,9 +37,9 @@ _END = "\n// end\n"
 
 
 def _bundle() -> str:
-    import vl_convert
+    from vl_convert import javascript_bundle
 
-    text: str = vl_convert.javascript_bundle()
+    text: str = javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return text.replace("</script", "<\\/script")
 
 

@@ -1,8 +1,7 @@
-"""Everything that a report shows, as text with units and as raw numbers: frozen, and knowing no engine and no plot.
+"""Everything that a report shows, as text with units and as raw numbers; it knows no engine and no plot.
 
-``vmvc.report.gather`` makes a view from a run's folder; page, Markdown, tables and charts are made from a view
-alone, so a number is the same to the digit in all of them. ``text`` is always for people, ``value`` always in
-the quantity's own unit.
+``vmvc.report.gather`` makes a view from a run's folder; page, Markdown, tables and charts are made from a
+view alone, so a number is the same to the digit in all of them. Values are in the quantity's own unit.
 """
 
 from __future__ import annotations
@@ -148,7 +147,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One named part of an account that may be stacked with the others of that account; ``value`` in bytes."""
+    """One named part of an account, to be stacked with the others of that account; ``value`` in bytes."""
 
     condition: str
     account: str
@@ -159,7 +158,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """All measured values of one quantity in one condition, in the order in which they ran, warm-ups apart."""
+    """All values of one quantity in one condition, in the order in which they ran, warm-ups apart."""
 
     trials: Sequence[int]
     values: Sequence[float]
