@@ -2,6 +2,7 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
+  byId("scripts-off").remove();
   const quantities = new Map(data.quantities.map((one, index) => [one.key, { ...one, index }]));
   const listed = new Map(data.trials.map((one) => [one.t, one]));
 
@@ -37,6 +38,7 @@
     if (!place || !chart) return;
     const spec = JSON.parse(JSON.stringify(chart).replaceAll(JSON.stringify(data.title), JSON.stringify(title)));
     spec.datasets = sets;
+    spec.description = place.getAttribute("aria-label");
     place.dataset.state = "drawing";
     const done = vegaEmbed(place, spec, { renderer: "svg", actions: false, ast: true }).then((result) => {
       result.view.addEventListener("click", (event, item) => {
