@@ -15,7 +15,7 @@ from vmvc.stats.sample import far, finite
 if TYPE_CHECKING:
     from vmvc.stats.sample import Samples
 
-ALARM: Final = 0.01
+ALARM: Final = 0.001
 """Rate at which drift, autocorrelation and bimodality are flagged in steady samples, each."""
 
 LEAST: Final = 8
