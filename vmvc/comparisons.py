@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, repeat
 
 from vmvc import stats
@@ -32,8 +34,9 @@ def comparisons(
     """
     pairs = list(_pairs(conditions, baseline))
     for quantity in quantities:
+        bases = {other.id: _Side(other.id, find(other, quantity)) for _, other in pairs}
         found = [
-            _compare(one, other, quantity, (find(one, quantity), find(other, quantity)), seed)
+            _compare(quantity, _Side(one.id, find(one, quantity)), bases[other.id], seed)
             for one, other in pairs
         ]
         adjusted = iter(stats.holm([one.p for one in found if one.p is not None]))
@@ -71,32 +74,41 @@ def _levels(condition: Condition, paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(show_level(condition.factors[path]) if path in condition.factors else "" for path in paths)
 
 
-def _compare(
-    condition: Condition, baseline: Condition, quantity: QuantityRecord, cells: tuple[Cell, Cell], seed: int
-) -> Comparison:
-    one, other = cells
+@dataclass(frozen=True)
+class _Side:
+    """One of the two that are compared."""
+
+    id: str
+    cell: Cell
+
+    @cached_property
+    def sample(self) -> stats.Sample:
+        return stats.Sample.of(self.cell.values)
+
+
+def _compare(quantity: QuantityRecord, one: _Side, other: _Side, seed: int) -> Comparison:
     base = Comparison(
         metric=quantity.metric,
         quantity=quantity.quantity,
         unit=quantity.unit,
         better=quantity.better,
-        condition=condition.id,
-        baseline=baseline.id,
-        n=len(one.values),
-        baseline_n=len(other.values),
+        condition=one.id,
+        baseline=other.id,
+        n=len(one.cell.values),
+        baseline_n=len(other.cell.values),
     )
-    empty = [who.id for who, cell in zip((condition, baseline), cells, strict=True) if not cell.values]
+    empty = [side.id for side in (one, other) if not side.cell.values]
     if empty:
         reason = f"no values of {' and '.join(empty)}"
         return base.model_copy(update={"reason": reason, "needs": stats.least_n()})
-    ratio, difference = stats.effects(
-        one.values,
-        other.values,
-        seed=zlib.crc32(f"{seed}/{condition.id}/{quantity.metric}.{quantity.quantity}".encode()),
-        blocks=(one.blocks, other.blocks),
-        resolutions=(one.resolution or 0.0, other.resolution or 0.0),
+    found = stats.contrast(
+        one.sample,
+        other.sample,
+        seed=zlib.crc32(f"{seed}/{one.id}/{quantity.metric}.{quantity.quantity}".encode()),
+        blocks=(one.cell.blocks, other.cell.blocks),
+        resolutions=(one.cell.resolution or 0.0, other.cell.resolution or 0.0),
     )
-    test = stats.compare(one.values, other.values)
+    ratio, difference, test = found.ratio, found.difference, found.test
     made = test.p is not None
     reasons = dict.fromkeys(reason for reason in (difference.reason, test.reason) if reason)
     low, high = difference.interval or (None, None)

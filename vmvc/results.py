@@ -6,6 +6,7 @@ import csv
 import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -84,63 +85,86 @@ def trials_of(path: Path) -> Iterator[TrialRecord]:
             yield line
 
 
-def summarise(path: Path) -> Summary:
-    """Return statistics per planned condition and quantity, from the journal alone.
+@dataclass(slots=True)
+class Cells:
+    """What a journal says, by condition, metric and quantity; and what happened in its trials."""
 
-    Raises: ResultsError.
-    """
-    head = journal.head(path)
-    units = {(one.metric, one.quantity): one.unit for one in head.quantities}
-    cells: dict[Key, Cell] = defaultdict(Cell)
-    ended: Counter[tuple[str, str]] = Counter()
-    failures: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    outcomes: Counter[str] = Counter()
-    findings: Counter[FindingRecord] = Counter()
-    for trial in trials_of(path):
-        outcomes[trial.outcome] += 1
+    head: RunRecord
+    outcomes: Counter[str] = field(default_factory=Counter)
+    findings: Counter[FindingRecord] = field(default_factory=Counter)
+    _cells: dict[Key, Cell] = field(default_factory=lambda: defaultdict(Cell))
+    _ended: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _failures: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+    def find(self, condition: Condition, quantity: QuantityRecord) -> Cell:
+        """Return the cell of a quantity in a condition, an empty one where there is nothing."""
+        cell = self._cells[condition.id, quantity.metric, quantity.quantity]
+        cell.failures = self._failures.get((condition.id, quantity.metric), Counter())
+        cell.ended = self._ended[condition.id, quantity.metric]
+        return cell
+
+    def take(self, trial: TrialRecord) -> None:
+        """Take in one trial; of a warm-up only its outcome and findings."""
+        self.outcomes[trial.outcome] += 1
         for finding in trial.findings:
-            findings[finding.model_copy(update={"what": f"{trial.condition}: {finding.what}"})] += 1
+            self.findings[finding.model_copy(update={"what": f"{trial.condition}: {finding.what}"})] += 1
         if trial.warmup:
-            continue
+            return
         for metric in trial.metrics:
-            ended[trial.condition, metric] += 1
+            self._ended[trial.condition, metric] += 1
             if trial.failure is not None:
-                failures[trial.condition, metric][f"{trial.failure.phase}: {trial.failure.reason}"] += 1
+                self._failures[trial.condition, metric][f"{trial.failure.phase}: {trial.failure.reason}"] += 1
         for reading in trial.readings:
-            _check(path, trial, reading, units)
-            cell = cells[trial.condition, reading.metric, reading.quantity]
+            cell = self._cells[trial.condition, reading.metric, reading.quantity]
             cell.values.append(reading.value)
             cell.blocks.append(trial.block)
             if reading.resolution is not None:
                 cell.resolution = max(cell.resolution or 0.0, reading.resolution)
         for absent in trial.absent:
-            cells[trial.condition, absent.metric, absent.quantity].absent[absent.reason] += 1
+            self._cells[trial.condition, absent.metric, absent.quantity].absent[absent.reason] += 1
 
-    def find(condition: Condition, quantity: QuantityRecord) -> Cell:
-        cell = cells[condition.id, quantity.metric, quantity.quantity]
-        cell.failures = failures.get((condition.id, quantity.metric), Counter())
-        cell.ended = ended[condition.id, quantity.metric]
-        return cell
 
+def cells_of(path: Path) -> Cells:
+    """Return the values of every condition and quantity of a journal.
+
+    Raises: ResultsError where it cannot be read or holds what cannot stand side by side.
+    """
+    head = journal.head(path)
+    units = {(one.metric, one.quantity): one.unit for one in head.quantities}
+    cells = Cells(head)
+    for trial in trials_of(path):
+        for reading in trial.readings:
+            _check(path, trial, reading, units)
+        cells.take(trial)
+    return cells
+
+
+def summarise(path: Path) -> Summary:
+    """Return statistics per planned condition and quantity, from the journal alone.
+
+    Raises: ResultsError.
+    """
+    cells = cells_of(path)
+    head = cells.head
     conditions = list(conditions_of(head))
     rows = [
-        row_of(condition, quantity, find(condition, quantity), head.count)
+        row_of(condition, quantity, cells.find(condition, quantity), head.count)
         for condition in conditions
         for quantity in head.quantities
     ]
-    made = (_times(finding, count) for finding, count in findings.items())
+    made = (_times(finding, count) for finding, count in cells.findings.items())
     baseline = head.baseline or next(iter(head.axes), "")
     return Summary(
         run=head.run,
         name=head.name,
         trials=head.trials,
-        measured=outcomes["measured"],
-        failed=outcomes["failed"],
+        measured=cells.outcomes["measured"],
+        failed=cells.outcomes["failed"],
         findings=(*head.findings, *made, *flagged(rows)),
         rows=tuple(rows),
         baseline=baseline,
-        comparisons=tuple(comparisons(conditions, head.quantities, find, baseline, head.seed)),
-        trends=tuple(trends(conditions, head.quantities, find)),
+        comparisons=tuple(comparisons(conditions, head.quantities, cells.find, baseline, head.seed)),
+        trends=tuple(trends(conditions, head.quantities, cells.find)),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from vmvc.stats.sample import finite
+from vmvc.stats.sample import Sample, finite
 
 if TYPE_CHECKING:
     from vmvc.stats.sample import Floats, Samples
@@ -62,16 +62,19 @@ def compare(a: Samples, b: Samples) -> Test:
     Raises: ValueError as ``five_numbers``.
     Source: Mann & Whitney (1947); Brunner & Munzel (2000); Vargha & Delaney (2000) for A12.
     """
-    import numpy as np
+    return compare_of((Sample.of(a), Sample.of(b)))
 
-    first, second = np.sort(finite(a)), np.sort(finite(b))
+
+def compare_of(samples: tuple[Sample, Sample]) -> Test:
+    """Do what ``compare`` does, for samples that are already sorted."""
+    first, second = samples[0].ordered, samples[1].ordered
     m, n = len(first), len(second)
     ours, theirs = _below(first, second), _below(second, first)
     u = float(ours.sum())
     a12 = u / (m * n)
     delta = 2 * a12 - 1
     if min(m, n) < LEAST:
-        reason = f"{min(m, n)} values, a test needs {LEAST}"
+        reason = f"n = {min(m, n)}, a test needs {LEAST}"
         return Test(MANN_WHITNEY, None, None, a12, delta, reason, LEAST)
     if m + n <= MOST_EXACT:
         return Test(MANN_WHITNEY, u, _exact(first, second), a12, delta)
@@ -146,7 +149,7 @@ def kruskal(groups: Sequence[Samples]) -> GroupTest:
     samples = [finite(group) for group in groups]
     smallest = min(len(sample) for sample in samples)
     if smallest < LEAST:
-        return GroupTest(KRUSKAL, None, None, f"{smallest} values, a test needs {LEAST}", LEAST)
+        return GroupTest(KRUSKAL, None, None, f"n = {smallest}, a test needs {LEAST}", LEAST)
     if min(sample.min() for sample in samples) == max(sample.max() for sample in samples):
         return GroupTest(KRUSKAL, 0.0, 1.0)
     found = test(*samples)

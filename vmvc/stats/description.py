@@ -10,9 +10,12 @@ from vmvc.stats.interval import Estimate
 from vmvc.stats.modes import bimodal_of
 from vmvc.stats.order import point_of, quantile_of
 from vmvc.stats.sample import FiveNumbers, far, finite, mean_and_sd
-from vmvc.stats.series import ALARM, Better, autocorrelation, drift, slow_first
+from vmvc.stats.series import ALARM, Better, autocorrelation_of, drift_of, slow_first
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from vmvc.stats.sample import Floats, Samples
 
 TAILS: Final = (0.9, 0.95, 0.99)
@@ -51,16 +54,19 @@ def describe(samples: Samples, *, resolution: float = 0.0, better: Better = "low
     import numpy as np
 
     values = finite(samples)
-    ordered = np.sort(values)
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    ranks = _ranks(values, order, ordered)
     tails = {p: quantile_of(ordered, p) for p in TAILS}
     mean, sd = mean_and_sd(values)
     five = FiveNumbers(*(point_of(ordered, p) for p in (0, 0.25, 0.5, 0.75, 1)))
-    outliers = int(np.count_nonzero(far(values)))
+    outliers = int(np.count_nonzero(far(values, five.median)))
+    tau, lag = drift_of(ranks), autocorrelation_of(ranks)
     raised = {
         "outliers": outliers > 0,
         "slow-first": slow_first(values, better),
-        "drift": _drifts(values),
-        "autocorrelated": _correlates(values),
+        "drift": tau is not None and tau[1] < ALARM,
+        "autocorrelated": lag is not None and not lag[1][0] <= lag[0] <= lag[1][1],
         "bimodal": bimodal_of(ordered, resolution),
         "at-resolution": len(values) > 1 and five.q3 - five.q1 <= resolution > 0,
     }
@@ -75,11 +81,13 @@ def describe(samples: Samples, *, resolution: float = 0.0, better: Better = "low
     )
 
 
-def _drifts(values: Floats) -> bool:
-    found = drift(values)
-    return found is not None and found[1] < ALARM
+def _ranks(values: Floats, order: NDArray[np.intp], ordered: Floats) -> Floats:
+    """Return the values' ranks, equal ones sharing theirs; sorts anew only where some are equal."""
+    import numpy as np
+    from scipy.stats import rankdata
 
-
-def _correlates(values: Floats) -> bool:
-    found = autocorrelation(values)
-    return found is not None and not found[1][0] <= found[0] <= found[1][1]
+    if (ordered[1:] == ordered[:-1]).any():
+        return np.asarray(rankdata(values), dtype=np.float64)
+    ranks = np.empty(len(values))
+    ranks[order] = np.arange(1, len(values) + 1)
+    return ranks
