@@ -48,39 +48,48 @@ class Figure:
 
 def quantile(sample: Sample, share: float, confidence: float) -> Figure:
     """Return a quantile; where no value is negative, the interval does not reach below 0."""
-    found = stats.quantile(sample.values, share, confidence)
-    figure = _figure(found, below=sample.resolution)
-    if figure.interval is not None and min(sample.values) >= 0:
-        low, high = figure.interval
-        return replace(figure, interval=(max(low, 0.0), high))
-    return figure
+    figure = _figure(stats.quantile(sample.values, share, confidence))
+    if figure.interval is None:
+        return figure
+    low, high = stats.widen(figure.interval, sample.resolution)
+    low = max(low, 0.0) if min(sample.values) >= 0 else low
+    return replace(figure, interval=(low, high), fixed=(figure.interval[0] - low, 0.0))
 
 
 def difference(of: Sample, to: Sample, share: float, confidence: float, seed: int) -> Figure:
     """Return ``of`` less ``to``; each may read late by its resolution."""
     found = stats.difference(
-        of.values, to.values, p=share, confidence=confidence, seed=seed, blocks=(of.blocks, to.blocks)
+        of.values,
+        to.values,
+        p=share,
+        confidence=confidence,
+        seed=seed,
+        blocks=(of.blocks, to.blocks),
+        resolutions=(of.resolution, to.resolution),
     )
-    return _figure(found, below=of.resolution, above=to.resolution)
+    return replace(_figure(found), fixed=(of.resolution, to.resolution))
 
 
 def ratio(
     of: Sample, to: Sample, share: float, confidence: float, seed: int, *, paired: bool = True
 ) -> Figure:
     """Return ``of`` over ``to``, each of which may read late by its resolution; ``paired``: of one run."""
-    if min(*of.values, *to.values) <= 0:
-        return Figure(None, n=min(len(of.values), len(to.values)), reason="a ratio needs values above 0")
-    blocks = (of.blocks, to.blocks) if paired else None
-    found = stats.ratio(of.values, to.values, p=share, confidence=confidence, seed=seed, blocks=blocks)
-    if found.interval is None:
-        return _figure(found)
-    top, bottom = (stats.quantile(one.values, share, confidence).value for one in (of, to))
-    if bottom <= to.resolution:
-        return Figure(found.value, n=found.n, reason="the values are no larger than their resolution")
-    low, high = found.interval
-    below = low * min(of.resolution / top, 1.0)
-    above = high * (bottom / (bottom - to.resolution) - 1.0)
-    return _figure(found, below=below, above=above)
+    found = stats.ratio(
+        of.values,
+        to.values,
+        p=share,
+        confidence=confidence,
+        seed=seed,
+        blocks=(of.blocks, to.blocks) if paired else None,
+        resolutions=(of.resolution, to.resolution),
+    )
+    figure = _figure(found)
+    if found.value is None or found.interval is None:
+        return figure
+    top, bottom = (abs(float(stats.quantile(one.values, share).value or 0)) for one in (of, to))
+    below = abs(found.value) * of.resolution / top if top else 0.0
+    above = abs(found.value) * to.resolution / (bottom - to.resolution) if bottom > to.resolution else 0.0
+    return replace(figure, fixed=(below, above))
 
 
 def success(measured: int, tried: int, confidence: float) -> Figure:
@@ -95,17 +104,15 @@ def slope(samples: Mapping[float, Sample], per: float, confidence: float) -> Fig
     """
     xs = [x for x, sample in samples.items() for _ in sample.values]
     ys = [y for sample in samples.values() for y in sample.values]
-    found, _ = stats.slope(xs, ys, confidence)
-    steps = sorted(samples)
-    closest = min(after - before for before, after in pairwise(steps))
+    figure = replace(_figure(stats.slope(xs, ys, confidence)[0]), pooled=len(samples))
+    if figure.value is None:
+        return figure
+    closest = min(after - before for before, after in pairwise(sorted(samples)))
     off = max(sample.resolution for sample in samples.values()) / closest * per
-    scaled = None if found.interval is None else (found.interval[0] * per, found.interval[1] * per)
-    return _figure(
-        Estimate(found.value * per, scaled, found.n, found.method, found.reason, found.needs),
-        below=off,
-        above=off,
-        pooled=len(samples),
-    )
+    interval = figure.interval
+    if interval is not None:
+        interval = interval[0] * per - off, interval[1] * per + off
+    return replace(figure, value=figure.value * per, interval=interval, fixed=(off, off))
 
 
 def fact(sample: Sample, wanted: float) -> Figure:
@@ -120,7 +127,7 @@ def trials_needed(figure: Figure, wanted: Range, confidence: float) -> float:
     An interval's arms shrink with the root of n; what the instrument adds does not.
     """
     if figure.interval is None or figure.value is None:
-        return figure.needs if figure.needs is not None else math.inf
+        return math.inf if figure.needs is None else math.ceil(figure.needs / figure.pooled)
     if figure.counts is not None:
         return _tries_needed(*figure.counts, wanted, confidence)
     value, (low, high), (below, above) = figure.value, figure.interval, figure.fixed
@@ -159,12 +166,5 @@ def _nearer(wanted: Range, value: float) -> float:
     return min((wanted.low, wanted.high), key=lambda limit: abs(limit - value))
 
 
-def _figure(found: Estimate, *, below: float = 0.0, above: float = 0.0, pooled: int = 1) -> Figure:
-    """Widen an estimate's interval: downwards where a reading is late, upwards where one that it loses is."""
-    interval = found.interval
-    if interval is not None:
-        low, high = stats.widen(interval, below)
-        interval = low, -stats.widen((-high, -low), above)[0]
-    return Figure(
-        found.value, interval, found.n, found.method, found.reason, found.needs, (below, above), pooled
-    )
+def _figure(found: Estimate) -> Figure:
+    return Figure(found.value, found.interval, found.n, found.method, found.reason, found.needs)

@@ -116,11 +116,8 @@ class Questions:
         return None
 
     def _medians(self, part: Part, claim: Claim, share: float) -> Mapping[str, float]:
-        return {
-            one.id: stats.quantile(sample.values, share).value
-            for one in part
-            if (sample := self._sample(one, claim)).values
-        }
+        samples = {one.id: self._sample(one, claim).values for one in part}
+        return {name: _point(values, share) for name, values in samples.items() if values}
 
     # --- forms
 
@@ -312,7 +309,7 @@ class Questions:
         def subject(part: Part) -> str:
             unit, other = self._units[claim.metric], theirs(part[0]).values
             own = self._medians(part, claim, 0.5).get(part[0].id)
-            before = stats.quantile(other, 0.5).value if other else None
+            before = _point(other, 0.5) if other else None
             return (
                 f"the median of {claim.metric} on {beside(part[0].id, own, unit)} divided by that of "
                 f"{beside(f'run {run}', before, unit)}"
@@ -352,6 +349,12 @@ class Questions:
             values=lambda part: self._medians(part, claim, share),
             confidence=claim.confidence,
         )
+
+
+def _point(values: Sequence[float], share: float) -> float:
+    found = stats.quantile(values, share).value
+    assert found is not None
+    return found
 
 
 def _agree(one: Mapping[str, Level], other: Mapping[str, Level]) -> bool:

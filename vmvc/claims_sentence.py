@@ -155,7 +155,7 @@ def advice(figure: Figure, needs: float, wanted: Range, confidence: float) -> st
     """Say what would decide: how many trials, or why no number of them."""
     if figure.interval is None:
         values = f"{figure.n} value{'s allow' if figure.n != 1 else ' allows'}"
-        rest = f"; {needs:.0f} would do" if math.isfinite(needs) else ""
+        rest = f"; {needs:.0f} trials of each condition would do" if math.isfinite(needs) else ""
         return f"{values} no {_level(confidence)} interval{rest}"
     if figure.value in (wanted.low, wanted.high):
         return "it sits on the limit, where no number of trials decides"

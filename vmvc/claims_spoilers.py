@@ -6,12 +6,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from vmvc import stats
 from vmvc.bounds import contradictions
 from vmvc.claims_questions import Measured
 from vmvc.contract import Finding, Severity
 from vmvc.plan import Condition
 from vmvc.records import FindingRecord, RunRecord, TrialRecord
 from vmvc.spec_claims import Claim
+from vmvc.stats import Better
+from vmvc.stats.series import ALARM
 from vmvc.wording import listed
 
 FEW: Final = 10
@@ -26,6 +29,14 @@ _HOST_OF_MEMORY: Final = frozenset({"host.ksm", "host.memory", "host.swap", "hos
 _STILL: Final = frozenset({"disk", "isolation"})
 """Metrics that do not depend on what else the host does."""
 _SHOWN: Final = 3
+_FLAGS: Final = {
+    "drift": "values drift in the course of the run",
+    "autocorrelation": "a value depends on the one before",
+    "slow-first": "the first value is far worse than all that follow",
+    "bimodal": "values lie in two heaps, and the median may be of neither",
+    "outliers": "values lie far from the others, and stay in",
+}
+"""Flags of a sample, each raised on about one steady sample in a hundred, too (``vmvc.stats``)."""
 
 
 def contradiction_findings(claims: Sequence[Claim], units: Mapping[str, str]) -> Iterator[Finding]:
@@ -46,6 +57,7 @@ class Spoilers:
         self._head = head
         units = {f"{one.metric}.{one.quantity}": one.unit for one in head.quantities}
         self._units = units
+        self._better = {f"{one.metric}.{one.quantity}": one.better for one in head.quantities}
         self._in_trials: dict[str, Counter[FindingRecord]] = defaultdict(Counter)
         self._against: dict[str, list[str]] = defaultdict(list)
         for one, other in contradictions([claim for claim in head.claims if claim.metric in units], units):
@@ -66,7 +78,7 @@ class Spoilers:
             yield _warning("claims.contradiction", f"it cannot hold together with the claim {other}")
         yield from self._found_before(claim, {one.backend for one in conditions})
         yield from self._found_in_trials(claim, conditions)
-        yield from _about_trials(claim, conditions, measured)
+        yield from _about_trials(claim, conditions, measured, self._better[claim.metric])
 
     def _found_before(self, claim: Claim, backends: set[str]) -> Iterator[FindingRecord]:
         for finding in self._head.findings:
@@ -92,7 +104,7 @@ class Spoilers:
 
 
 def _about_trials(
-    claim: Claim, conditions: Sequence[Condition], measured: Measured
+    claim: Claim, conditions: Sequence[Condition], measured: Measured, better: Better
 ) -> Iterator[FindingRecord]:
     """Yield what the trials themselves show: failures, missing values, few values, flags of the samples."""
     metric = claim.metric.partition(".")[0]
@@ -107,6 +119,8 @@ def _about_trials(
         n = outcomes.total() if claim.form == "success" else len(sample.values) if sample is not None else 0
         if 0 < n < FEW and claim.form != "fact":
             few.append(f"{n} of {one.id}")
+    if claim.form not in ("fact", "success"):
+        yield from _flags(claim, conditions, measured, better)
     if failed:
         yield _warning("claims.failed-trials", f"trials failed and have no value: {_some(failed)}")
     if absent:
@@ -117,6 +131,31 @@ def _about_trials(
             f"there are fewer than {FEW} values: {_some(few)}",
             f"raise trials.count to {FEW}, and to 30 to publish",
         )
+
+
+def _flags(
+    claim: Claim, conditions: Sequence[Condition], measured: Measured, better: Better
+) -> Iterator[FindingRecord]:
+    """Yield what speaks against the values of a condition being one steady distribution."""
+    flagged: dict[str, list[str]] = defaultdict(list)
+    for one in conditions:
+        sample = measured.samples.get((one.id, claim.metric))
+        if sample is None or not sample.values:
+            continue
+        trend = stats.drift(sample.values)
+        if trend is not None and trend[1] < ALARM:
+            flagged["drift"].append(f"{one.id} (Kendall's tau {trend[0]:.2f})")
+        lag = stats.autocorrelation(sample.values)
+        if lag is not None and not lag[1][0] <= lag[0] <= lag[1][1]:
+            flagged["autocorrelation"].append(f"{one.id} ({lag[0]:.2f})")
+        if stats.slow_first(sample.values, better):
+            flagged["slow-first"].append(one.id)
+        if stats.bimodal(sample.values, sample.resolution):
+            flagged["bimodal"].append(one.id)
+        if outliers := sum(stats.outliers(sample.values)):
+            flagged["outliers"].append(f"{outliers} of {len(sample.values)} of {one.id}")
+    for flag, where in flagged.items():
+        yield _warning(f"claims.{flag}", f"{_FLAGS[flag]}: {_some(where)}")
 
 
 def _some(words: Sequence[str]) -> str:

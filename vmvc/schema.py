@@ -177,7 +177,7 @@ def _records_schema(adapter: TypeAdapter[Any], title: str) -> Schema:
         "$schema": _DRAFT,
         "title": title,
         **{key: value for key, value in made.items() if key != "title"},
-        "$defs": {name: one for name, one in sorted({**made["$defs"], **amounts}.items())},
+        "$defs": dict(sorted({**made["$defs"], **amounts}.items())),
     }
 
 
