@@ -159,7 +159,7 @@ def _tries_needed(measured: int, tried: int, wanted: Range, confidence: float) -
 def _two_digits(number: float) -> float:
     """Round up to two significant digits: the advice is no more precise than that."""
     step = 10.0 ** max(0, math.floor(math.log10(number)) - 1)
-    return math.ceil(number / step) * step
+    return math.ceil(round(number / step, 6)) * step
 
 
 def _nearer(wanted: Range, value: float) -> float:
