@@ -400,7 +400,7 @@ class Experiment(Model):
     ] = Field(description="What to measure: a list of names, or a mapping of names to options.")
     trials: Trials = Field(default_factory=Trials, description="How often, in which order, how patiently.")
     claims: Annotated[tuple[Claim, ...], Field(max_length=MOST_CLAIMS)] = Field(
-        default=(), description="Hypotheses; stored with the run."
+        default=(), description="Hypotheses; the run ends with a verdict on each."
     )
 
     def image(self, name: str) -> Image:

@@ -70,8 +70,8 @@ class QuantileBound(Bound):
 class PairBound(Bound):
     """A limit on a ratio or a difference of two backends."""
 
-    of: Name = Field(description="Backend whose median is the numerator or minuend.")
-    to: Name = Field(description="Backend whose median is the denominator or subtrahend.")
+    of: Name = Field(description="Backend that is divided, or subtracted from.")
+    to: Name = Field(description="Backend that it is divided by, or that is subtracted.")
     quantile: Share = Field(default=0.5, description="Compare this quantile instead of the medians (50%).")
 
 
