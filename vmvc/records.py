@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
 from vmvc.contract import Absent, Event, Finding, Quantity, Reading
 from vmvc.spec import Level
+from vmvc.spec_claims import Claim
 
 VERSION: Final = 1
 """Version of every file in a run's folder; a folder of another version is refused."""
@@ -142,6 +143,23 @@ class TrialRecord(Record):
     )
 
 
+class SampleRecord(Record):
+    """Values of one condition of another run."""
+
+    values: tuple[float, ...] = Field(description="Values, in the quantity's unit, in the order of trials.")
+    resolution: float = Field(ge=0, description="Largest resolution among them; 0 where none is known.")
+
+
+class ReferenceRecord(Record):
+    """What a claim on another run compares with, as it was before the first trial."""
+
+    claim: str = Field(description="Id of the claim.")
+    run: str = Field(description="Id of the other run.")
+    samples: Mapping[str, SampleRecord] = Field(
+        description="Condition -> values there; only conditions that have any."
+    )
+
+
 class RunRecord(Record):
     """First line of a journal: what the run is."""
 
@@ -170,6 +188,10 @@ class RunRecord(Record):
         default=(), description="What was found on host, engines and conditions before the first trial."
     )
     boot: str = Field(default="", description="Boot id of the host: instants of one boot can be compared.")
+    claims: tuple[Claim, ...] = Field(default=(), description="The claims of the experiment, in file order.")
+    references: tuple[ReferenceRecord, ...] = Field(
+        default=(), description="Values of the other runs that claims refer to."
+    )
 
 
 class ResumeRecord(Record):
@@ -336,3 +358,52 @@ class Summary(Record):
     trends: tuple[Trend, ...] = Field(
         default=(), description="Every quantity across the levels of each factor, everything else held."
     )
+
+
+class VerdictRecord(Record):
+    """What the numbers say of one claim."""
+
+    id: str = Field(description="Id of the claim.")
+    says: str = Field(description="The claim, as the experiment says it.")
+    verdict: Literal["supported", "refuted", "inconclusive"] = Field(
+        description="`supported`: the whole interval meets the bound; `refuted`: it misses it; else "
+        "`inconclusive`."
+    )
+    sentence: str = Field(description="The verdict and the numbers that it stands on, for people.")
+    metric: str = Field(description="Metric.")
+    quantity: str = Field(description="Quantity of that metric.")
+    form: str = Field(description="What is claimed: `median`, `ratio`, `order`, ...")
+    unit: str = Field(default="", description="Unit of `value` and `interval`; absent where there is none.")
+    conditions: tuple[str, ...] = Field(
+        default=(),
+        description="The conditions that decide; where the claim is about more, the decisive ones.",
+    )
+    decided: Mapping[str, int] = Field(
+        default_factory=dict,
+        description="Verdict -> in how many conditions (or groups of compared ones) it holds.",
+    )
+    values: Mapping[str, float] = Field(
+        default_factory=dict, description="Condition -> its own figure, in the quantity's unit."
+    )
+    value: float | None = Field(default=None, description="The figure that the bound is about.")
+    interval: tuple[float, float] | None = Field(
+        default=None,
+        description="Its confidence interval, widened by the resolution; absent where n is small.",
+    )
+    confidence: float = Field(description="Confidence level of the interval.")
+    n: int = Field(
+        default=0, ge=0, description="Values that it stands on; of two samples, the smaller one's."
+    )
+    method: str = Field(default="", description="How the interval was made.")
+    spoilers: tuple[FindingRecord, ...] = Field(
+        default=(), description="What may spoil the numbers that the verdict stands on."
+    )
+    needs_trials: int | None = Field(
+        default=None,
+        description="Trials of each condition that would roughly decide; absent where none would.",
+    )
+    reason: str = Field(default="", description="Why the verdict is inconclusive; empty where it is not.")
+
+
+VERDICTS: Final[TypeAdapter[tuple[VerdictRecord, ...]]] = TypeAdapter(tuple[VerdictRecord, ...])
+"""claims.json: one verdict a claim, in file order."""

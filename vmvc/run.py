@@ -19,13 +19,14 @@ from typing import Any, Final, Protocol
 from filelock import FileLock, Timeout
 
 from vmvc import host, journal, load, results
+from vmvc.claims_spoilers import contradiction_findings
 from vmvc.contract import Backend, Finding, Guest, Preparation, Severity, Tag
 from vmvc.errors import EngineError, Interrupted, ResultsError
 from vmvc.journal import Journal
 from vmvc.load import Loaded
 from vmvc.manifest import digest, head_of, write_inputs
 from vmvc.plan import Condition, Plan, group_metrics
-from vmvc.records import ResumeRecord, RunRecord, Summary
+from vmvc.records import ResumeRecord, RunRecord, Summary, VerdictRecord
 from vmvc.runner import Campaign, Runner, Signals, Watcher
 from vmvc.worker import Worker
 
@@ -48,6 +49,7 @@ class Finished:
 
     folder: Path
     summary: Summary
+    verdicts: tuple[VerdictRecord, ...] = ()
 
 
 def plan_of(loaded: Loaded, *, only: Sequence[str] = (), count: int | None = None) -> Plan:
@@ -119,7 +121,7 @@ def _reload(folder: Path, head: RunRecord) -> Loaded:
             f"{folder / 'experiment.yaml'}: changed since the run was started",
             hint="put the original back, or start a new run of the changed file",
         )
-    return load.loads(source, str(folder / "experiment.yaml"), anchor)
+    return load.loads(source, str(folder / "experiment.yaml"), anchor, references=False)
 
 
 def _run(
@@ -128,7 +130,7 @@ def _run(
     worker = Worker(folder / "logs" / "worker.log")
     try:
         backends = _backends(loaded, plan)
-        findings = _check(backends, worker, watcher, signals)
+        findings = [*_check(backends, worker, watcher, signals), *_about_claims(loaded, watcher)]
         sweep(list(backends.values()), worker, watcher)
         prepared = _prepare(loaded, plan, worker, watcher, signals)
         path = folder / "journal.jsonl"
@@ -149,9 +151,17 @@ def _run(
             except Interrupted as stop:
                 results.rebuild(folder)
                 raise Interrupted(stop.what, hint=f"vmvc run --resume {folder}") from None
-        return Finished(folder, results.rebuild(folder))
+        return Finished(folder, results.rebuild(folder), results.verdicts(path))
     finally:
         worker.close()
+
+
+def _about_claims(loaded: Loaded, watcher: RunWatcher) -> list[Finding]:
+    units = {f"{metric.name}.{one.name}": one.unit for metric in loaded.metrics for one in metric.quantities}
+    findings = list(contradiction_findings(loaded.experiment.claims, units))
+    for finding in findings:
+        watcher.found(finding)
+    return findings
 
 
 def _binder(loaded: Loaded) -> Any:

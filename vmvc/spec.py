@@ -15,7 +15,6 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Discriminator,
     Field,
@@ -26,33 +25,21 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
-from vmvc.units import Duration, Percent, Size
+from vmvc.spec_claims import Claim
+from vmvc.spec_model import MOST_FACTORS as MOST_FACTORS
+from vmvc.spec_model import NAME as NAME
+from vmvc.spec_model import FactorPath, Model, Name
+from vmvc.spec_model import Level as Level
+from vmvc.units import Duration, Size
 
 SCHEMA: Final = "vmvc/1"
-NAME: Final = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
-
 NAMES: Final = "list of names"
 """Step in an error's ``loc``: this form of ``backends`` and ``metrics`` was taken for the intended one."""
 MOST_NAMES: Final = 100
 """Most backends, and most metrics, of an experiment."""
-MOST_FACTORS: Final = 20
 MOST_CLAIMS: Final = 1000
 
-Name = Annotated[str, Field(pattern=NAME)]
-"""A name that is safe as folder, label, host name and condition: ``a-z 0-9 -``, 1 to 64 characters."""
-
-Level = bool | int | float | str
-"""One level of a factor, as the file gives it."""
-
 Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-class Model(BaseModel):
-    """Frozen; refuses unknown keys and, in a file, any value of another type."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=False
-    )
 
 
 def _absolute(path: str) -> str:
@@ -353,7 +340,7 @@ def _form(value: object) -> str | None:
     return next((form for form, kind in forms.items() if isinstance(value, kind)), None)
 
 
-# --- trials and claims ------------------------------------------------------------------------------------
+# --- trials ------------------------------------------------------------------------------------------------
 
 
 class Trials(Model):
@@ -377,82 +364,6 @@ class Trials(Model):
     )
 
 
-Limit = float | Annotated[str, Field(pattern=r"^[0-9]", max_length=40)]
-"""A number in the quantity's own unit, or text with a unit (`2s`, `64MiB`, `5%`)."""
-
-
-def _exactly_one(model: BaseModel, keys: tuple[str, ...]) -> None:
-    given = [key for key in keys if getattr(model, key) is not None]
-    if len(given) != 1:
-        raise PydanticCustomError("exactly_one", "expected exactly one of {keys}", {"keys": ", ".join(keys)})
-
-
-def _schema_of_exactly_one(keys: tuple[str, ...]) -> dict[str, Any]:
-    return {"oneOf": [{"required": [key]} for key in keys]}
-
-
-_LIMITS = ("below", "above", "between")
-
-
-class Bound(Model):
-    """A limit: exactly one of below, above, between."""
-
-    model_config = ConfigDict(json_schema_extra=_schema_of_exactly_one(_LIMITS))
-
-    below: Limit | None = Field(default=None, description="The whole interval lies below this value.")
-    above: Limit | None = Field(default=None, description="The whole interval lies above this value.")
-    between: tuple[Limit, Limit] | None = Field(
-        default=None, description="The whole interval lies between these two values."
-    )
-
-    @model_validator(mode="after")
-    def _one(self) -> Bound:
-        _exactly_one(self, _LIMITS)
-        return self
-
-
-class PairBound(Bound):
-    """A limit on a ratio or a difference of two backends."""
-
-    of: Name = Field(description="Backend whose median is the numerator or minuend.")
-    to: Name = Field(description="Backend whose median is the denominator or subtrahend.")
-
-
-_FORMS = ("median", "ratio", "difference")
-
-
-class Claim(Model):
-    """A hypothesis that the numbers support, refute or leave open."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            **_schema_of_exactly_one(_FORMS),
-            "dependentRequired": {"median": ["backend"], "backend": ["median"]},
-        }
-    )
-
-    id: Name = Field(description="Short name of the claim, unique in the file.")
-    says: str = Field(min_length=1, max_length=1000, description="The claim as a sentence for people.")
-    metric: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9-]*\.[a-z0-9][a-z0-9_.-]*$",
-        description="Metric and quantity, such as `startup.ready`.",
-    )
-    backend: Name | None = Field(default=None, description="Backend that a bound on the median is about.")
-    median: Bound | None = Field(default=None, description="Bound on the median of one backend.")
-    ratio: PairBound | None = Field(default=None, description="Bound on the ratio of two backends' medians.")
-    difference: PairBound | None = Field(
-        default=None, description="Bound on the difference of two backends' medians."
-    )
-    confidence: Percent = Field(default=0.95, description="Confidence level of the interval that decides.")
-
-    @model_validator(mode="after")
-    def _one_form(self) -> Claim:
-        _exactly_one(self, _FORMS)
-        if (self.median is None) != (self.backend is None):
-            raise PydanticCustomError("claim_backend", "`backend` goes with `median`, and only with it")
-        return self
-
-
 # --- the experiment ---------------------------------------------------------------------------------------
 
 
@@ -473,7 +384,7 @@ class Experiment(Model):
     ] = Field(description="Backends to compare: a list of names, or a mapping of names to settings.")
     factors: Annotated[
         Mapping[
-            Annotated[str, Field(pattern=r"^(guest|backends)(\.[A-Za-z0-9_-]+)+$")],
+            FactorPath,
             Annotated[tuple[Level, ...], Field(min_length=1, max_length=10_000)],
         ],
         Field(max_length=MOST_FACTORS),
@@ -489,7 +400,7 @@ class Experiment(Model):
     ] = Field(description="What to measure: a list of names, or a mapping of names to options.")
     trials: Trials = Field(default_factory=Trials, description="How often, in which order, how patiently.")
     claims: Annotated[tuple[Claim, ...], Field(max_length=MOST_CLAIMS)] = Field(
-        default=(), description="Hypotheses; stored with the run."
+        default=(), description="Hypotheses; the run ends with a verdict on each."
     )
 
     def image(self, name: str) -> Image:

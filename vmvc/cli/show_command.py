@@ -8,6 +8,7 @@ import click
 
 from vmvc import report, results
 from vmvc.cli.summary import print_summary
+from vmvc.cli.verdicts import print_verdicts
 from vmvc.errors import ResultsError
 
 
@@ -23,8 +24,12 @@ def command(run: Path, as_json: bool, rebuild: bool) -> None:
         report.write(folder)
     if as_json:
         click.echo(summary.model_dump_json(exclude_none=True, indent=1))
-    else:
-        print_summary(summary, folder)
+        return
+    print_summary(summary, folder)
+    found = results.verdicts(folder / "journal.jsonl")
+    if found:
+        click.echo("\nclaims:")
+        print_verdicts(found, spoilers=False)
 
 
 def newest(folder: Path) -> Path:
