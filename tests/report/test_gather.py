@@ -12,9 +12,9 @@ from vmvc import results
 from vmvc.errors import ResultsError
 from vmvc.records import FindingRecord
 from vmvc.report import view_of
+from vmvc.report.amount import scale, span
 from vmvc.report.material import MOST_TRIALS
 from vmvc.report.plain import clean
-from vmvc.report.view import scale, span
 
 
 def told(folder: Path) -> str:

@@ -121,21 +121,23 @@ def _refuse_changes(files: tuple[Path, ...], run: Path, only: tuple[str, ...], t
             )
 
 
-def _draw(folder: Path) -> None:
+def _draw(finished: Finished) -> None:
     """Draw the reports; the run is over and whole, so what fails here is a warning and never its loss."""
     from vmvc import report
 
     try:
-        report.write(folder)
+        report.write(finished.folder, finished.summary)
     except Exception as error:
         if os.environ.get("VMVC_DEBUG"):
             raise
         why = error.what if isinstance(error, VmvcError) else f"{type(error).__name__}: {error}"
-        click.echo(f"warning: the report could not be drawn: {why}\n  hint: vmvc report {folder}", err=True)
+        click.echo(
+            f"warning: the report could not be drawn: {why}\n  hint: vmvc report {finished.folder}", err=True
+        )
 
 
 def _close(finished: Finished, style: progress.Style, strict: bool) -> int:
-    _draw(finished.folder)
+    _draw(finished)
     if style is progress.Style.JSON:
         click.echo(finished.summary.model_dump_json(exclude_none=True))
     elif style is not progress.Style.QUIET:

@@ -21,7 +21,7 @@ def command(run: Path, as_json: bool, rebuild: bool) -> None:
     folder = newest(run)
     summary = results.rebuild(folder) if rebuild else results.summarise(folder / "journal.jsonl")
     if rebuild:
-        report.write(folder)
+        report.write(folder, summary)
     if as_json:
         click.echo(summary.model_dump_json(exclude_none=True, indent=1))
         return

@@ -11,6 +11,7 @@ from typing import Final
 
 from vmvc import durable
 from vmvc.errors import StorageError
+from vmvc.records import Summary
 from vmvc.report.view import View
 
 
@@ -49,22 +50,24 @@ DERIVED: Final = ("report.html", "report.md")
 """The reports that stand in a run's folder."""
 
 
-def view_of(folder: Path) -> View:
-    """Return everything that reports of a run show.
+def view_of(folder: Path, summary: Summary | None = None) -> View:
+    """Return everything that reports of a run show; ``summary``: its journal's, where it is known already.
 
     Raises: ResultsError where the folder holds no run that can be read.
     """
     from vmvc.report import gather
 
-    return gather.view_of(folder)
+    return gather.view_of(folder, summary)
 
 
-def write(folder: Path) -> tuple[Path, ...]:
+def write(folder: Path, summary: Summary | None = None) -> tuple[Path, ...]:
     """Write the reports of a run into its folder; the same journal and run.json give the same bytes.
+
+    ``summary``: that of its journal, where it is known already.
 
     Raises: ResultsError where the run cannot be read; StorageError where a file cannot be written.
     """
-    view = view_of(folder)
+    view = view_of(folder, summary)
     paths = tuple(folder / name for name in DERIVED)
     for path in paths:
         write_file(path, FORMS[path.suffix](view))

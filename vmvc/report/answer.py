@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-from vmvc.records import Summary
-from vmvc.report.material import JsonMap, Material, mapping
+from vmvc.report.material import Material, mapping
 from vmvc.report.plain import clean
-from vmvc.report.view import Cell, Condition, Verdict
-from vmvc.wording import listed
+from vmvc.report.view import Cell, Condition, Ratio, Verdict
 
 FIRST: Final = (
     *("startup.ready", "shutdown.gone", "memory.pss", "memory.host_drop", "disk.unique", "disk.allocated"),
@@ -24,6 +22,7 @@ WORDS: Final = {
     "disk.allocated": "Disk in use in all",
 }
 """Quantity -> the beginning of a sentence about it."""
+UNJUDGED: Final = "The journal of this run holds no claims, so no verdict stands on it."
 MOST_NAMED: Final = 6
 """Conditions that a sentence can name and still be read."""
 
@@ -42,32 +41,24 @@ def headlines(keys: Sequence[str], cells: Iterable[Cell]) -> tuple[str, ...]:
 
 
 def verdicts(stuff: Material) -> tuple[Verdict, ...]:
-    """Return one verdict a claim: from claims.json, else the claims of run.json as not judged."""
-    if stuff.claims is not None:
-        return tuple(_verdict(one) for one in stuff.claims)
+    """Return one verdict a claim: the journal's; else the claims that an old run stored, as not judged."""
+    if stuff.verdicts:
+        return tuple(
+            Verdict(
+                one.id,
+                clean(one.says),
+                one.verdict,
+                clean(one.sentence),
+                tuple(clean(finding.what) for finding in one.spoilers),
+            )
+            for one in stuff.verdicts
+        )
     stored = mapping(stuff.about.get("experiment")).get("claims")
     return tuple(
-        Verdict(
-            _text(one.get("id")), _text(one.get("says")), "not judged", "No verdict is stored with this run."
-        )
+        Verdict(_text(one.get("id")), _text(one.get("says")), "not judged", UNJUDGED)
         for one in (stored if isinstance(stored, list) else ())
         if isinstance(one, dict)
     )
-
-
-def _verdict(claim: JsonMap) -> Verdict:
-    spoilers = claim.get("spoilers")
-    return Verdict(
-        id=_text(claim.get("id")),
-        says=_text(claim.get("says")),
-        verdict=_text(claim.get("verdict")) or "not judged",
-        sentence=_text(claim.get("sentence")),
-        spoilers=tuple(_spoiler(one) for one in (spoilers if isinstance(spoilers, list) else ())),
-    )
-
-
-def _spoiler(one: Any) -> str:
-    return _text(one.get("what") or one.get("code")) if isinstance(one, dict) else _text(one)
 
 
 def _text(value: object) -> str:
@@ -75,26 +66,33 @@ def _text(value: object) -> str:
 
 
 def sentences(
-    summary: Summary,
     cells: Mapping[tuple[str, str], Cell],
     conditions: Sequence[Condition],
     keys: Sequence[str],
+    ratios: Sequence[Ratio],
 ) -> tuple[str, ...]:
-    """Return a sentence a headline quantity: each condition's median with its interval."""
-    return tuple(_sentences(cells, conditions, keys)) if len(conditions) <= MOST_NAMED else ()
+    """Return a sentence a metric: each condition's median with its interval, and ratios to the baseline."""
+    if len(conditions) > MOST_NAMED:
+        return ()
+    known = {(one.row.condition, one.key): one for one in ratios}
+    return tuple(_sentences(cells, conditions, keys, known))
 
 
 def _sentences(
-    cells: Mapping[tuple[str, str], Cell], conditions: Sequence[Condition], keys: Sequence[str]
+    cells: Mapping[tuple[str, str], Cell],
+    conditions: Sequence[Condition],
+    keys: Sequence[str],
+    ratios: Mapping[tuple[str, str], Ratio],
 ) -> Iterator[str]:
     first = {key.partition(".")[0]: key for key in reversed(keys)}
     for key in reversed(first.values()):
         known = [cell for one in conditions if (cell := cells[one.id, key]).row.n]
         if known:
-            yield f"{WORDS.get(key, key)}: {listed([_named(cell) for cell in known], 'and')}."
+            yield f"{WORDS.get(key, key)}: {'; '.join(_named(cell, ratios) for cell in known)}."
 
 
-def _named(cell: Cell) -> str:
-    return f"{cell.label} {cell.median}" + (
-        f" [{cell.interval}]" if cell.interval else f" (n = {cell.row.n})"
-    )
+def _named(cell: Cell, ratios: Mapping[tuple[str, str], Ratio]) -> str:
+    ratio = ratios.get((cell.row.condition, cell.key))
+    times = f", {ratio.ratio} times {ratio.baseline}" if ratio is not None and ratio.ratio else ""
+    spread = f" [{cell.interval}]" if cell.interval else f" (n = {cell.row.n})"
+    return f"{cell.label} {cell.median}{spread}{times}"

@@ -153,6 +153,31 @@ def order(conditions: Sequence[Condition], *, log: bool) -> Chart:
     return _finish(alt.layer(lines, dots), 260)
 
 
+def ratios(conditions: Sequence[Condition], keys: Sequence[str]) -> Chart:
+    """Return ratios to the baseline on a log axis. Data: ``ratios`` (k, c, b, v, low, high, text)."""
+    import altair as alt
+
+    axis = alt.Axis(title=None, domain=False, ticks=False, labelPadding=8, labelLimit=280, labelFontSize=12)
+    labels = [one.label for one in conditions]
+    base = alt.Chart(alt.NamedData("ratios")).encode(
+        y=alt.Y("k:N", sort=None, scale=alt.Scale(domain=list(keys)), axis=axis),
+        yOffset=alt.YOffset("c:N", sort=labels),
+        color=_colour(conditions, legend=True),
+    )
+    spans = base.mark_rule(strokeWidth=2).encode(
+        x=alt.X(
+            "low:Q", title="ratio of medians to the baseline", scale=alt.Scale(type="log"), axis=_axis(True)
+        ),
+        x2="high:Q",
+    )
+    dots = base.mark_circle(size=60, opacity=1).encode(
+        x=alt.X("v:Q"), tooltip=[_tip("k", "quantity"), _tip("c", "condition"), _tip("text", "ratio")]
+    )
+    one = alt.Chart(alt.Data(values=[{"v": 1}])).mark_rule(strokeDash=[3, 3], color=MUTED)
+    height = max(26, 7 * len(conditions)) * len(keys)
+    return _finish(alt.layer(one.encode(x=alt.X("v:Q")), spans, dots), height)
+
+
 def stack(labels: Sequence[str], parts: Sequence[str], title: str) -> Chart:
     """Return stacked parts of one account. Data: ``parts`` (c, part, v, text, order), ``missing``."""
     import altair as alt

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any, Final
 
+from vmvc.report.amount import scale
 from vmvc.report.material import MOST_TRIALS
-from vmvc.report.view import ACCOUNTS, Quantity, Series, View, scale
+from vmvc.report.view import ACCOUNTS, Quantity, Series, View
 from vmvc.units import show
 
 QUANTILES: Final = 200
@@ -120,6 +121,22 @@ def phases(view: View) -> tuple[str, list[Row], list[Row]]:
         bars.append({"c": one.condition, "phase": one.name, **span, "text": told})
         ends[one.condition] = {"c": one.condition, "end": one.end / divisor, "text": show(one.end, "s")}
     return unit, bars, list(ends.values())
+
+
+def ratios(view: View) -> tuple[list[str], list[Row]]:
+    """Return the headline quantities that have ratios, and a row a ratio that a log axis can show."""
+    rows: list[Row] = []
+    backends = {one.label: one.backend for one in view.conditions}
+    for one in view.ratios:
+        ratio, low, high = one.row.ratio, one.row.ratio_low, one.row.ratio_high
+        if one.key not in view.headlines or ratio is None or ratio <= 0:
+            continue
+        row: Row = {"k": one.key, "c": one.label, "b": backends[one.label], "v": ratio}
+        row["text"] = f"{one.ratio} [{one.interval}]" if one.interval else one.ratio
+        if low is not None and high is not None and low > 0:
+            row |= {"low": low, "high": high}
+        rows.append(row)
+    return [key for key in view.headlines if any(row["k"] == key for row in rows)], rows
 
 
 def parts(view: View, metric: str) -> Iterator[tuple[str, str, list[str], list[Row]]]:

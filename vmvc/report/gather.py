@@ -12,8 +12,9 @@ from typing import Final
 from vmvc import results
 from vmvc.plan import Condition as Planned
 from vmvc.plan import show_level
-from vmvc.records import FindingRecord, SummaryRow, TrialRecord
+from vmvc.records import Comparison, FindingRecord, Summary, SummaryRow, Trend, TrialRecord
 from vmvc.report import answer, material, surroundings
+from vmvc.report.amount import chance, scale, span
 from vmvc.report.material import Material
 from vmvc.report.plain import clean
 from vmvc.report.view import (
@@ -25,10 +26,12 @@ from vmvc.report.view import (
     Part,
     Phase,
     Quantity,
+    Ratio,
+    Slope,
     Trial,
     View,
-    scale,
 )
+from vmvc.units import show
 
 COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7a7a7a")
 """Told apart by colour-blind people, on white and on black. Source: Okabe & Ito (2008), "Color Universal
@@ -44,12 +47,12 @@ PHASES: Final = {
 """Event -> the phase that ends with it."""
 
 
-def view_of(folder: Path) -> View:
-    """Return the view of a run's folder.
+def view_of(folder: Path, summary: Summary | None = None) -> View:
+    """Return the view of a run's folder; ``summary``: that of its journal, where it is known already.
 
     Raises: ResultsError.
     """
-    return _view(material.read(folder))
+    return _view(material.read(folder, summary))
 
 
 def _view(stuff: Material) -> View:
@@ -63,6 +66,7 @@ def _view(stuff: Material) -> View:
     }
     quantities = _quantities(stuff, cells)
     notices = [*_state(stuff), *stuff.notices, *_emulation(conditions)]
+    ratios = tuple(_ratios(summary.comparisons, conditions))
     headlines = answer.headlines([one.key for one in quantities], cells.values())
     return View(
         name=head.name,
@@ -76,7 +80,7 @@ def _view(stuff: Material) -> View:
         failed=summary.failed,
         notices=tuple(notices),
         verdicts=answer.verdicts(stuff),
-        answers=answer.sentences(summary, cells, conditions, headlines),
+        answers=answer.sentences(cells, conditions, headlines, ratios),
         headlines=headlines,
         quantities=quantities,
         conditions=conditions,
@@ -85,6 +89,8 @@ def _view(stuff: Material) -> View:
         phases=tuple(_phases(stuff, conditions)),
         memory=tuple(_parts("memory", cells, conditions)),
         disk=tuple(_parts("disk", cells, conditions)),
+        ratios=ratios,
+        slopes=tuple(_slopes(summary.trends)),
         missing=tuple(_missing(summary.rows, labels)),
         findings=_findings(summary.findings),
         trials=tuple(_trial(stuff, one, labels) for one in stuff.trials),
@@ -219,6 +225,37 @@ def _parts(
                 cell = cells.get((condition.id, key))
                 if cell is not None and cell.row.median is not None:
                     yield Part(condition.label, account, name, key, cell.row.median)
+
+
+def _ratios(found: Iterable[Comparison], conditions: Iterable[Condition]) -> Iterator[Ratio]:
+    known = {one.id: one for one in conditions}
+    for row in found:
+        one, baseline = known[row.condition], known[row.baseline]
+        if row.ratio is not None or row.difference is not None:
+            yield Ratio(f"{row.metric}.{row.quantity}", one.label, baseline.label, one.colour, row)
+
+
+def _slopes(found: Iterable[Trend]) -> Iterator[Slope]:
+    for row in found:
+        held = " ".join(f"{path}={show_level(level)}" for path, level in row.factors.items())
+        told = ""
+        if row.slope is not None:
+            step, name = (
+                (2**20, "MiB") if row.level_unit == "B" else (1, row.level_unit.replace("1", "step of 1"))
+            )
+            told = show(row.slope * step, row.unit)
+            if row.slope_low is not None and row.slope_high is not None:
+                told += f" [{span(row.slope_low * step, row.slope_high * step, row.unit)}]"
+            told += f" per {name}"
+        yield Slope(
+            f"{row.metric}.{row.quantity}",
+            f"{row.backend} {held}".strip(),
+            row.factor,
+            ", ".join(map(show_level, row.levels)),
+            told,
+            chance(row.p_adjusted),
+            clean(row.reason),
+        )
 
 
 def _missing(rows: Iterable[SummaryRow], labels: Mapping[str, str]) -> Iterator[Missing]:

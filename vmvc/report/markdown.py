@@ -57,6 +57,7 @@ def _lines(view: View) -> Iterator[str]:
     yield from _answer(view)
     yield from _start_up(view)
     yield from _parts(view)
+    yield from _slopes(view)
     yield from _layers(view)
     yield from _numbers(view)
     yield from _findings(view)
@@ -80,6 +81,19 @@ def _answer(view: View) -> Iterator[str]:
     yield from table(columns, rows, view.headlines)
     yield f"Medians with their {view.confidence:.0%} intervals."
     yield ""
+    if view.ratios:
+        yield f"### Compared with {escape(view.ratios[0].baseline)}"
+        yield ""
+        columns = ["quantity", "condition", "baseline", "ratio", "interval", "difference", "p (Holm)"]
+        yield from table(
+            columns,
+            (
+                [one.key, one.label, one.baseline, one.ratio, one.interval, one.difference, one.chance]
+                for one in view.ratios
+                if one.key in view.headlines
+            ),
+            columns[3:],
+        )
 
 
 def _cell(view: View, condition: str, key: str) -> str:
@@ -113,6 +127,18 @@ def _parts(view: View) -> Iterator[str]:
         yield from table(["condition", "account", "part", "quantity", "median"], rows, ["median"])
         yield "Parts of one account add up; accounts count the same pages in different ways and never do."
         yield ""
+
+
+def _slopes(view: View) -> Iterator[str]:
+    if view.slopes:
+        yield "## Across the levels of a factor"
+        yield ""
+        rows = [
+            [one.key, one.backend, one.factor, one.levels, one.slope, one.chance]
+            for one in view.slopes
+            if one.key in view.headlines
+        ]
+        yield from table(["quantity", "backend", "factor", "levels", "slope", "p"], rows, ["slope", "p"])
 
 
 def _layers(view: View) -> Iterator[str]:

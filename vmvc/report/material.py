@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from vmvc import journal, results
 from vmvc.manifest import digest
-from vmvc.records import ResumeRecord, RunRecord, Summary, TrialRecord
+from vmvc.records import ResumeRecord, RunRecord, Summary, TrialRecord, VerdictRecord
 from vmvc.report.plain import clean
 from vmvc.report.view import Notice, Series
 
@@ -46,7 +46,7 @@ class Material:
     trials: list[TrialRecord]
     recorded: int
     offsets: Mapping[str, Mapping[str, array[float]]]
-    claims: list[JsonMap] | None
+    verdicts: tuple[VerdictRecord, ...]
     resumed: int = 0
     _consoles: int = field(default=0, repr=False)
 
@@ -71,18 +71,19 @@ class Material:
         return text, f"the end only; all of it: logs/{path.name}" if cut else ""
 
 
-def read(folder: Path) -> Material:
-    """Read a run's folder.
+def read(folder: Path, summary: Summary | None = None) -> Material:
+    """Read a run's folder; ``summary``: that of its journal, where it is known already.
 
     Raises: ResultsError where the journal cannot be read.
     """
     path = folder / "journal.jsonl"
     head = journal.head(path)
     notices: list[Notice] = []
-    return _collect(folder, head, _about(folder, notices), _source(folder, head, notices), notices)
+    summary = summary or results.summarise(path)
+    return _collect(folder, summary, _about(folder, notices), _source(folder, head, notices), notices)
 
 
-def _collect(folder: Path, head: RunRecord, about: JsonMap, source: str, notices: list[Notice]) -> Material:
+def _collect(folder: Path, summary: Summary, about: JsonMap, source: str, notices: list[Notice]) -> Material:
     path = folder / "journal.jsonl"
     numbers: dict[tuple[str, str], tuple[array[int], array[float]]] = {}
     warm: dict[tuple[str, str], tuple[array[int], array[float]]] = {}
@@ -115,8 +116,8 @@ def _collect(folder: Path, head: RunRecord, about: JsonMap, source: str, notices
     empty: tuple[array[int], array[float]] = (array("q"), array("d"))
     return Material(
         folder=folder,
-        head=head,
-        summary=results.summarise(path),
+        head=journal.head(path),
+        summary=summary,
         about=about,
         source=source,
         notices=notices,
@@ -127,7 +128,7 @@ def _collect(folder: Path, head: RunRecord, about: JsonMap, source: str, notices
         trials=shown,
         recorded=recorded,
         offsets=offsets,
-        claims=_claims(folder, notices),
+        verdicts=results.verdicts(path),
         resumed=resumed,
     )
 
@@ -168,20 +169,6 @@ def _source(folder: Path, head: RunRecord, notices: list[Notice]) -> str:
             )
         )
     return raw.decode("utf-8-sig", "replace")
-
-
-def _claims(folder: Path, notices: list[Notice]) -> list[JsonMap] | None:
-    """Return the verdicts that stand in claims.json; ``None`` where there is no such file."""
-    path = folder / "claims.json"
-    if not path.exists():
-        return None
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        notices.append(Notice("warning", "claims.json is damaged, so no verdict is shown", "restore it"))
-        return None
-    listed = found.get("claims", ()) if isinstance(found, dict) else found
-    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else None
 
 
 def mapping(value: object) -> JsonMap:

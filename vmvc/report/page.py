@@ -21,6 +21,8 @@ from vmvc.units import show_bytes, show_seconds
 FILES: Final = Path(__file__).with_name("files")
 MARKS: Final = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 ARROWS: Final = {"lower": "↓", "higher": "↑", "neutral": ""}
+ORDER_FLAGS: Final = frozenset({"flag.drift", "flag.slow-first", "flag.autocorrelated", "flag.bimodal"})
+"""Findings that the order of trials shows."""
 ACCOUNT_WORDS: Final = {
     "memory": (
         "Memory, by its names",
@@ -97,12 +99,9 @@ def _words(view: View) -> dict[str, Any]:
         "first": first,
         "accounts": list(_accounts(view)),
         "sections": list(_sections(view)),
-        "alts": {"waterfall": _waterfall_alt(view), "ratios": ""},
+        "alts": {"waterfall": _waterfall_alt(view), "ratios": _ratios_alt(view)},
         "words": {"measured": "measured", "warmup": "warm-up", "failed": "failed"},
-        "flags": (),
-        "ratios": (),
-        "baseline": "",
-        "ratio_chart": False,
+        "flags": [one.what for one in view.findings if one.code in ORDER_FLAGS],
         "kind": payload.kind,
         "number": lambda value: "" if value is None else number(value),
         "text": lambda key, value: payload.text(view, key, value),
@@ -145,6 +144,8 @@ def _sections(view: View) -> Iterator[tuple[str, str]]:
         yield "memory", "Memory"
     if view.disk:
         yield "disk", "Disk"
+    if view.slopes:
+        yield "levels", "Levels"
     yield "order", "Order"
     if view.layers.backends:
         yield "layers", "Layers"
@@ -163,6 +164,12 @@ def _accounts(view: View) -> Iterator[tuple[str, str, str, list[tuple[str, str]]
                 told = "; ".join(f"{row['c']} {row['part']} {row['text']}" for row in rows)
                 panels.append((account, f"{account}, medians: {told}"))
             yield metric, *ACCOUNT_WORDS[metric], panels
+
+
+def _ratios_alt(view: View) -> str:
+    rows = [one for one in view.ratios if one.key in view.headlines and one.ratio]
+    told = (f"{one.key} {one.label} {one.ratio} ({one.interval or 'no interval'})" for one in rows)
+    return f"Ratios of medians to the baseline: {'; '.join(told)}"
 
 
 def _waterfall_alt(view: View) -> str:

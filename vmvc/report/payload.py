@@ -68,6 +68,9 @@ def _light(row: data.Row) -> data.Row:
 def _fixed(view: View) -> Iterator[dict[str, Any]]:
     """Yield the charts that do not change, with their data."""
     labels = [one.label for one in view.conditions]
+    keys, rows = data.ratios(view)
+    if rows:
+        yield _drawn("chart-ratios", charts.ratios(view.conditions, keys), ratios=rows)
     if view.phases:
         unit, bars, ends = data.phases(view)
         known = [label for label in labels if any(row["c"] == label for row in ends)]

@@ -7,12 +7,13 @@ view alone, so a number is the same to the digit in all of them. Values are in t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-from vmvc.records import EventRecord, FindingRecord, SummaryRow
+from vmvc.records import Comparison, EventRecord, FindingRecord, SummaryRow
+from vmvc.report.amount import chance, span
 from vmvc.report.plain import clean
-from vmvc.units import BYTES, SECONDS, show
+from vmvc.units import show
 
 ACCOUNTS: Final = {
     "memory": {
@@ -109,14 +110,14 @@ class Cell:
 
     @property
     def notes(self) -> str:
-        """What to know of the cell: why all is missing, else how many failed and how many lie far off."""
+        """What to know of the cell: why all is missing, else what is missing and what to look at."""
         row = self.row
         if not row.n:
             return self.reason
-        counts = ((row.failed, "failed"), (row.outliers or 0, "far from the median"))
-        told = [f"{count} {word}" for count, word in counts if count]
         rest = row.planned - row.n - row.failed
-        return ", ".join([*told, *([f"{rest} missing"] if rest > 0 else [])])
+        counts = ((row.failed, "failed"), (rest, "missing"), (row.outliers or 0, "far from the median"))
+        told = [f"{count} {word}" for count, word in counts if count > 0]
+        return ", ".join([*told, *(flag for flag in row.flags if flag != "outliers")])
 
     @property
     def quartiles(self) -> str:
@@ -164,6 +165,53 @@ class Series:
     values: Sequence[float]
     warm_trials: Sequence[int] = ()
     warm_values: Sequence[float] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """One condition against the baseline's at the same levels; ``row`` has every number of the comparison."""
+
+    key: str
+    label: str
+    baseline: str
+    colour: str
+    row: Comparison
+
+    @property
+    def ratio(self) -> str:
+        return "" if self.row.ratio is None else f"{self.row.ratio:.3g}"
+
+    @property
+    def interval(self) -> str:
+        """The ratio's 95% interval; "" where there are too few values."""
+        low, high = self.row.ratio_low, self.row.ratio_high
+        return "" if low is None or high is None else f"{low:.3g} to {high:.3g}"
+
+    @property
+    def difference(self) -> str:
+        return "" if self.row.difference is None else show(self.row.difference, self.row.unit)
+
+    @property
+    def chance(self) -> str:
+        """The adjusted p-value; "" where no test was made."""
+        return chance(self.row.p_adjusted)
+
+    @property
+    def reason(self) -> str:
+        return clean(self.row.ratio_reason or self.row.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """One quantity across the levels of one factor, in words."""
+
+    key: str
+    backend: str
+    factor: str
+    levels: str
+    slope: str
+    chance: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +286,8 @@ class View:
     phases: tuple[Phase, ...]
     memory: tuple[Part, ...]
     disk: tuple[Part, ...]
+    ratios: tuple[Ratio, ...]
+    slopes: tuple[Slope, ...]
     missing: tuple[Missing, ...]
     findings: tuple[FindingRecord, ...]
     trials: tuple[Trial, ...]
@@ -247,7 +297,6 @@ class View:
     environment: tuple[Facts, ...]
     source: str
     commands: tuple[str, ...]
-    design: tuple[tuple[str, str], ...] = field(default=())
 
     def quantity(self, key: str) -> Quantity | None:
         """Return the quantity of that key, ``None`` where the run does not measure it."""
@@ -266,22 +315,3 @@ class View:
             if finding.severity != "info"
             and any(finding.what.startswith(f"{name}: ") for name in [backend, *ids])
         ]
-
-
-def span(low: float, high: float, unit: str) -> str:
-    """Write two values of a unit for people; a unit that both have stands once, as in ``1.7 to 1.73 MiB``."""
-    first, second = show(low, unit), show(high, unit)
-    number, _, name = first.partition(" ")
-    return f"{number if name == second.partition(' ')[2] else first} to {second}"
-
-
-def scale(largest: float, unit: str) -> tuple[str, float]:
-    """Return the unit in which an axis up to ``largest`` reads well, and what to divide values by."""
-    tables: Mapping[str, Sequence[tuple[str, float]]] = {
-        "s": [(name, SECONDS[unit]) for unit, name in (("s", "s"), ("ms", "ms"), ("us", "µs"))],
-        "B": [(name, float(BYTES[name])) for name in ("GiB", "MiB", "KiB")],
-    }
-    for name, size in tables.get(unit, ()):
-        if largest >= size:
-            return name, size
-    return ("" if unit == "1" else unit), 1.0
