@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
 
 from tests.command import vmvc
 from tests.report import runs
@@ -56,6 +56,10 @@ class Seen:
     requests: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
+    def dialog(self, dialog: Dialog) -> None:
+        self.said.append(f"dialog {dialog.message}")
+        dialog.dismiss()
+
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
@@ -71,7 +75,7 @@ def opened(context: BrowserContext, path: Path) -> tuple[Page, Seen]:
     page.on("request", lambda request: seen.requests.append(request.url))
     page.on("console", lambda message: seen.said.append(message.text))
     page.on("pageerror", lambda error: seen.said.append(str(error)))
-    page.on("dialog", lambda dialog: (seen.said.append(f"dialog {dialog.message}"), dialog.dismiss()))
+    page.on("dialog", seen.dialog)
     page.goto(path.as_uri())
     page.wait_for_selector("html[data-ready=yes]", state="attached")
     return page, seen

@@ -22,11 +22,35 @@ from vmvc.records import (
     TrialRecord,
 )
 from vmvc.spec import Trials
+from vmvc.spec_claims import Claim
 
 METRICS = ("startup", "shutdown", "memory", "disk")
 SPEED = {"process": 0.01, "docker": 0.25, "kvm": 2.5}
 SOURCE = "name: made\n# made for a test\nbackends: [process, docker, kvm]\nmetrics: [startup]\n"
 MIB = 2**20
+CLAIMS: tuple[Mapping[str, Any], ...] = (
+    {
+        "id": "slow",
+        "says": "The VM needs ten times as long as the host",
+        "metric": "startup.ready",
+        "ratio": {"of": "kvm", "to": "process", "above": 10.0},
+    },
+    {
+        "id": "fast",
+        "says": "A container answers within 10 ms",
+        "metric": "startup.ready",
+        "backend": "docker",
+        "median": {"below": 0.01},
+    },
+    {
+        "id": "close",
+        "says": "A container answers in 268 ms",
+        "metric": "startup.ready",
+        "backend": "docker",
+        "median": {"between": (0.268, 0.269)},
+    },
+)
+"""One claim that is supported, one that is refuted, one that stays open."""
 
 
 def quantities(metrics: Sequence[str] = METRICS) -> tuple[QuantityRecord, ...]:
@@ -49,6 +73,7 @@ def make(
     console: str = "booting\nready\n",
     findings: Sequence[FindingRecord] = (),
     about: Mapping[str, Any] | None = None,
+    claims: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """Write a run; ``until``: trials that are recorded; ``failing``: trial -> reason of its failure."""
     axes = {name: {"guest.memory": tuple(levels)} if levels else {} for name in backends}
@@ -68,6 +93,8 @@ def make(
         only=(),
         quantities=quantities(),
         findings=tuple(findings),
+        claims=tuple(Claim.model_validate(one) for one in claims),
+        baseline=backends[0],
     )
     (folder / "run.json").write_text(json.dumps(run_json(plan, title, backends) | dict(about or {})))
     chance = random.Random(7)

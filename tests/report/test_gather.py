@@ -181,6 +181,49 @@ def test_a_long_run_lists_what_went_wrong_first(tmp_path: Path) -> None:
     assert view.trials[-1].trial == trials
 
 
+def test_verdicts_are_those_of_the_journal(tmp_path: Path) -> None:
+    folder = runs.make(tmp_path / "run", claims=runs.CLAIMS)
+    view = view_of(folder)
+    assert [(one.id, one.verdict) for one in view.verdicts] == [
+        ("slow", "supported"),
+        ("fast", "refuted"),
+        ("close", "inconclusive"),
+    ]
+    found = results.verdicts(folder / "journal.jsonl")
+    assert [one.sentence for one in view.verdicts] == [one.sentence for one in found]
+    assert any("emulated" in text for text in view.verdicts[0].spoilers) == any(
+        "emulated" in finding.what for finding in found[0].spoilers
+    )
+
+
+def test_ratios_are_those_of_the_summary(tmp_path: Path) -> None:
+    folder = runs.make(tmp_path / "run")
+    view = view_of(folder)
+    (wanted,) = [
+        one
+        for one in results.summarise(folder / "journal.jsonl").comparisons
+        if (one.condition, one.metric, one.quantity) == ("docker", "startup", "ready")
+    ]
+    (shown,) = [one for one in view.ratios if (one.label, one.key) == ("docker", "startup.ready")]
+    assert (shown.row, shown.baseline, view.baseline) == (wanted, "process", "process")
+    assert f"{wanted.ratio:.3g} times that of process" in view.answers[0]
+
+
+def test_trends_have_units_that_people_read(tmp_path: Path) -> None:
+    view = view_of(runs.make(tmp_path / "run", levels=("128MiB", "256MiB", "512MiB"), backends=("docker",)))
+    (shown,) = [one for one in view.slopes if one.key == "startup.ready"]
+    assert (shown.backend, shown.factor, shown.levels) == ("docker", "guest.memory", "128MiB, 256MiB, 512MiB")
+    assert shown.slope.endswith("s per MiB") or shown.slope.endswith("] per MiB")
+
+
+def test_a_summary_that_is_known_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = runs.make(tmp_path / "run")
+    summary = results.summarise(folder / "journal.jsonl")
+    again = view_of(folder)
+    monkeypatch.setattr(results, "summarise", None)
+    assert view_of(folder, summary) == again
+
+
 def test_claims_of_an_old_run_are_not_judged(tmp_path: Path) -> None:
     claim = {"id": "fast", "says": "It is fast", "metric": "startup.ready"}
     folder = runs.make(tmp_path / "run")

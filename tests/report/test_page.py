@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,6 +18,8 @@ import pytest
 from tests.report import runs
 from vmvc import report
 from vmvc.records import FindingRecord
+from vmvc.report import page as html
+from vmvc.report.growth import grown
 from vmvc.report.material import MOST_TRIALS
 from vmvc.report.payload import embed
 
@@ -103,13 +106,13 @@ def test_sections_stand_in_the_order_in_which_people_ask(drawn: Callable[..., st
 def test_every_chart_has_words_and_a_table(drawn: Callable[..., str]) -> None:
     text = drawn()
     charts = [one for tag, one in Page(text).elements if (one.get("class") or "") == "chart"]
-    assert len(charts) == 8
+    assert len(charts) == 9
     for chart in charts:
         assert chart["role"] == "img"
         assert chart.get("aria-label") or chart["id"] in ("chart-points", "chart-ecdf", "chart-order")
     payload = Page(text).payload
     assert all(one["alt"] and one["says"] for one in payload["quantities"])
-    assert text.count("<summary>The numbers</summary>") == 4
+    assert text.count("<summary>The numbers</summary>") == 5
 
 
 def test_numbers_in_words_are_those_of_the_summary(drawn: Callable[..., str]) -> None:
@@ -175,15 +178,39 @@ def test_emulation_is_a_visible_warning(drawn: Callable[..., str]) -> None:
     assert "kvm (emulated)" in json.dumps(Page(text).payload["fixed"])
 
 
-def test_verdicts_come_first_and_are_words(tmp_path: Path) -> None:
-    folder = runs.make(tmp_path / "run")
-    about = json.loads((folder / "run.json").read_text())
-    about["experiment"]["claims"] = [{"id": "one", "says": f"It is {HOSTILE}"}]
-    (folder / "run.json").write_text(json.dumps(about))
-    report.write(folder)
-    text = (folder / "report.html").read_text()
+def test_verdicts_come_first_and_are_words(drawn: Callable[..., str]) -> None:
+    hostile = {**runs.CLAIMS[0], "id": "one", "says": f"It is {HOSTILE}"}
+    text = drawn(claims=[hostile, *runs.CLAIMS])
     assert text.index('id="claim-one"') < text.index('class="headlines"')
     assert "<q>It is &lt;/script&gt;" in text
+    assert re.findall('<div class="verdict ([a-z]+)">', text) == [
+        *("supported", "supported", "refuted", "inconclusive"),
+    ]
+    words = " ".join(" ".join(Page(text).words).split())
+    assert all(word in words for word in ("✓ Supported", "✗ Refuted", "? Inconclusive"))
+
+
+def test_fleets_that_grew_have_their_charts(tmp_path: Path) -> None:
+    view = report.view_of(runs.make(tmp_path / "run"))
+    one, two = (
+        [
+            {"instance": number, "ready": speed * number, "available": 2.0**30 - number * 2.0**20}
+            for number in (1, 2)
+        ]
+        for speed in (0.2, 0.4)
+    )
+    found = tuple(grown({"docker": [one, two]}, view.conditions))
+    assert [(each.what, each.instance, each.n, each.median) for each in found] == [
+        ("ready", 1, 2, pytest.approx(0.3)),
+        ("ready", 2, 2, pytest.approx(0.6)),
+        ("taken", 1, 2, 0.0),
+        ("taken", 2, 2, 2.0**20),
+    ]
+    text = html.page(replace(view, fleets=found))
+    drawn = [each["id"] for each in Page(text).payload["fixed"]]
+    assert {"chart-fleet-ready", "chart-fleet-taken"} <= set(drawn)
+    assert "docker 2: 600 ms" in text
+    assert ">400 to 800 ms<" in text
 
 
 @pytest.mark.parametrize("until", [0, 2, 3, 4])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from pathlib import Path
 
 import pytest
@@ -83,9 +82,11 @@ def test_latex_sets_special_characters(view: View) -> None:
             assert line.count(" & ") == len(view.headlines)
 
 
-def test_verdicts_stand_in_markdown(tmp_path: Path) -> None:
-    folder = runs.make(tmp_path / "run")
-    about = json.loads((folder / "run.json").read_text())
-    about["experiment"]["claims"] = [{"id": "one", "says": "It is <fast>"}]
-    (folder / "run.json").write_text(json.dumps(about))
-    assert "**Not judged:** It is \\<fast\\>" in markdown(view_of(folder))
+def test_verdicts_and_ratios_stand_in_markdown(tmp_path: Path) -> None:
+    made = view_of(runs.make(tmp_path / "run", claims=[{**runs.CLAIMS[1], "says": "It is <fast>"}]))
+    text = markdown(made)
+    assert "❌ **Refuted:** It is \\<fast\\>" in text
+    assert escape(made.verdicts[0].sentence) in text
+    for one in made.ratios:
+        if one.key in made.headlines:
+            assert f"| {one.ratio} | {one.interval} | {one.difference} | {one.chance} |" in text

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from vmvc.report.figures import Cell, Ratio
 from vmvc.report.material import Material, mapping
 from vmvc.report.plain import clean
-from vmvc.report.view import Cell, Condition, Ratio, Verdict
+from vmvc.report.view import Condition, Verdict
 
 FIRST: Final = (
     *("startup.ready", "shutdown.gone", "memory.pss", "memory.host_drop", "disk.unique", "disk.allocated"),
@@ -93,6 +94,6 @@ def _sentences(
 
 def _named(cell: Cell, ratios: Mapping[tuple[str, str], Ratio]) -> str:
     ratio = ratios.get((cell.row.condition, cell.key))
-    times = f", {ratio.ratio} times {ratio.baseline}" if ratio is not None and ratio.ratio else ""
+    times = f", {ratio.ratio} times that of {ratio.baseline}" if ratio is not None and ratio.ratio else ""
     spread = f" [{cell.interval}]" if cell.interval else f" (n = {cell.row.n})"
     return f"{cell.label} {cell.median}{spread}{times}"

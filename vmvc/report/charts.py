@@ -173,9 +173,23 @@ def ratios(conditions: Sequence[Condition], keys: Sequence[str]) -> Chart:
     dots = base.mark_circle(size=60, opacity=1).encode(
         x=alt.X("v:Q"), tooltip=[_tip("k", "quantity"), _tip("c", "condition"), _tip("text", "ratio")]
     )
-    one = alt.Chart(alt.Data(values=[{"v": 1}])).mark_rule(strokeDash=[3, 3], color=MUTED)
+    one = alt.Chart(alt.InlineData(values=[{"v": 1}])).mark_rule(strokeDash=[3, 3], color=MUTED)
     height = max(26, 7 * len(conditions)) * len(keys)
     return _finish(alt.layer(one.encode(x=alt.X("v:Q")), spans, dots), height)
+
+
+def fleet(conditions: Sequence[Condition], title: str) -> Chart:
+    """Return what the n-th instance took, in the middle and from least to most. Data: ``grown``."""
+    import altair as alt
+
+    base = alt.Chart(alt.NamedData("grown")).encode(
+        x=alt.X("i:Q", title="instance", axis=alt.Axis(format="d", tickMinStep=1)),
+        color=_colour(conditions, legend=True),
+    )
+    tips = [_tip("c", "condition"), _tip("i", "instance"), _tip("text", "median")]
+    band = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", title=title, axis=_axis(False)), y2="high:Q")
+    line = base.mark_line(point={"size": 28}, strokeWidth=1.8).encode(y=alt.Y("v:Q"), tooltip=tips)
+    return _finish(alt.layer(band, line), 220)
 
 
 def stack(labels: Sequence[str], parts: Sequence[str], title: str) -> Chart:

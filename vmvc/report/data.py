@@ -7,8 +7,9 @@ from itertools import count
 from typing import Any, Final
 
 from vmvc.report.amount import scale
+from vmvc.report.figures import Series
 from vmvc.report.material import MOST_TRIALS
-from vmvc.report.view import ACCOUNTS, Quantity, Series, View
+from vmvc.report.view import ACCOUNTS, Quantity, View
 from vmvc.units import show
 
 QUANTILES: Final = 200
@@ -137,6 +138,23 @@ def ratios(view: View) -> tuple[list[str], list[Row]]:
             row |= {"low": low, "high": high}
         rows.append(row)
     return [key for key in view.headlines if any(row["k"] == key for row in rows)], rows
+
+
+def fleets(view: View) -> Iterator[tuple[str, str, list[Row]]]:
+    """Yield what fleets took: its name, the title of its axis and a row a condition and instance."""
+    backends = {one.label: one.backend for one in view.conditions}
+    words = (("ready", "s", "time to ready"), ("taken", "B", "host memory taken since the first instance"))
+    for what, unit, title in words:
+        chosen = [one for one in view.fleets if one.what == what]
+        if chosen:
+            axis, divisor = scale(max(abs(one.high) for one in chosen), unit)
+            rows = [
+                {"c": one.condition, "b": backends[one.condition], "i": one.instance,
+                 "v": one.median / divisor, "low": one.low / divisor, "high": one.high / divisor,
+                 "text": show(one.median, unit)}
+                for one in chosen
+            ]  # fmt: skip
+            yield what, f"{title} ({axis})", rows
 
 
 def parts(view: View, metric: str) -> Iterator[tuple[str, str, list[str], list[Row]]]:

@@ -13,24 +13,12 @@ from vmvc import results
 from vmvc.plan import Condition as Planned
 from vmvc.plan import show_level
 from vmvc.records import Comparison, FindingRecord, Summary, SummaryRow, Trend, TrialRecord
-from vmvc.report import answer, material, surroundings
+from vmvc.report import answer, growth, material, surroundings
 from vmvc.report.amount import chance, scale, span
+from vmvc.report.figures import Cell, Part, Phase, Ratio, Slope
 from vmvc.report.material import Material
 from vmvc.report.plain import clean
-from vmvc.report.view import (
-    ACCOUNTS,
-    Cell,
-    Condition,
-    Missing,
-    Notice,
-    Part,
-    Phase,
-    Quantity,
-    Ratio,
-    Slope,
-    Trial,
-    View,
-)
+from vmvc.report.view import ACCOUNTS, Condition, Missing, Notice, Quantity, Trial, View
 from vmvc.units import show
 
 COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7a7a7a")
@@ -89,8 +77,10 @@ def _view(stuff: Material) -> View:
         phases=tuple(_phases(stuff, conditions)),
         memory=tuple(_parts("memory", cells, conditions)),
         disk=tuple(_parts("disk", cells, conditions)),
+        baseline=summary.baseline,
         ratios=ratios,
         slopes=tuple(_slopes(summary.trends)),
+        fleets=tuple(growth.grown(stuff.fleets, conditions)),
         missing=tuple(_missing(summary.rows, labels)),
         findings=_findings(summary.findings),
         trials=tuple(_trial(stuff, one, labels) for one in stuff.trials),

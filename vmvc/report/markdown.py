@@ -82,7 +82,7 @@ def _answer(view: View) -> Iterator[str]:
     yield f"Medians with their {view.confidence:.0%} intervals."
     yield ""
     if view.ratios:
-        yield f"### Compared with {escape(view.ratios[0].baseline)}"
+        yield f"### Compared with {escape(view.baseline)}"
         yield ""
         columns = ["quantity", "condition", "baseline", "ratio", "interval", "difference", "p (Holm)"]
         yield from table(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -16,8 +16,9 @@ from typing import Any, Final
 from vmvc import journal, results
 from vmvc.manifest import digest
 from vmvc.records import ResumeRecord, RunRecord, Summary, TrialRecord, VerdictRecord
+from vmvc.report.figures import Series
 from vmvc.report.plain import clean
-from vmvc.report.view import Notice, Series
+from vmvc.report.view import Notice
 
 MOST_TRIALS: Final = 2000
 """Trials up to which a report lists and draws every one."""
@@ -47,6 +48,7 @@ class Material:
     recorded: int
     offsets: Mapping[str, Mapping[str, array[float]]]
     verdicts: tuple[VerdictRecord, ...]
+    fleets: Mapping[str, list[Sequence[Mapping[str, float]]]]
     resumed: int = 0
     _consoles: int = field(default=0, repr=False)
 
@@ -88,6 +90,7 @@ def _collect(folder: Path, summary: Summary, about: JsonMap, source: str, notice
     numbers: dict[tuple[str, str], tuple[array[int], array[float]]] = {}
     warm: dict[tuple[str, str], tuple[array[int], array[float]]] = {}
     offsets: dict[str, dict[str, array[float]]] = defaultdict(lambda: defaultdict(lambda: array("d")))
+    fleets: dict[str, list[Sequence[Mapping[str, float]]]] = defaultdict(list)
     special: list[TrialRecord] = []
     plain: list[TrialRecord] = []
     recorded = resumed = 0
@@ -99,6 +102,9 @@ def _collect(folder: Path, summary: Summary, about: JsonMap, source: str, notice
         kept = special if trial.failure is not None or trial.findings else plain
         if len(kept) < MOST_TRIALS:
             kept.append(trial)
+        if not trial.warmup:
+            for series in getattr(trial, "series", ()):
+                fleets[trial.condition].append(series.rows)
         into = warm if trial.warmup else numbers
         for reading in trial.readings:
             cell = (trial.condition, f"{reading.metric}.{reading.quantity}")
@@ -129,6 +135,7 @@ def _collect(folder: Path, summary: Summary, about: JsonMap, source: str, notice
         recorded=recorded,
         offsets=offsets,
         verdicts=results.verdicts(path),
+        fleets=fleets,
         resumed=resumed,
     )
 

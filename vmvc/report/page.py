@@ -97,6 +97,10 @@ def _words(view: View) -> dict[str, Any]:
         "quantiles": data.QUANTILES,
         "by_metric": _by_metric(view.quantities),
         "first": first,
+        "fleets": [
+            (what, f"{title}, medians: {'; '.join(_grown(row) for row in rows)}")
+            for what, title, rows in data.fleets(view)
+        ],
         "accounts": list(_accounts(view)),
         "sections": list(_sections(view)),
         "alts": {"waterfall": _waterfall_alt(view), "ratios": _ratios_alt(view)},
@@ -144,6 +148,8 @@ def _sections(view: View) -> Iterator[tuple[str, str]]:
         yield "memory", "Memory"
     if view.disk:
         yield "disk", "Disk"
+    if view.fleets:
+        yield "fleet", "Fleet"
     if view.slopes:
         yield "levels", "Levels"
     yield "order", "Order"
@@ -164,6 +170,10 @@ def _accounts(view: View) -> Iterator[tuple[str, str, str, list[tuple[str, str]]
                 told = "; ".join(f"{row['c']} {row['part']} {row['text']}" for row in rows)
                 panels.append((account, f"{account}, medians: {told}"))
             yield metric, *ACCOUNT_WORDS[metric], panels
+
+
+def _grown(row: data.Row) -> str:
+    return f"{row['c']} {row['i']}: {row['text']}"
 
 
 def _ratios_alt(view: View) -> str:

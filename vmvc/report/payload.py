@@ -80,6 +80,8 @@ def _fixed(view: View) -> Iterator[dict[str, Any]]:
             phases=bars,
             ends=ends,
         )
+    for what, title, rows in data.fleets(view):
+        yield _drawn(f"chart-fleet-{what}", charts.fleet(view.conditions, title), grown=rows)
     for metric, parts_of in ACCOUNTS.items():
         for index, (account, unit, names, rows) in enumerate(data.parts(view, metric)):
             yield _drawn(

@@ -7,7 +7,8 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from vmvc.report.view import Cell, View
+from vmvc.report.figures import Cell
+from vmvc.report.view import View
 from vmvc.results import number
 from vmvc.units import show
 
