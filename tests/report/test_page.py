@@ -153,7 +153,7 @@ def test_json_in_the_page_cannot_end_its_element() -> None:
 
 
 def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
-    folder = runs.make(tmp_path / "run", failing={5: "too late"})
+    folder = runs.make(tmp_path / "run", backends=("process", "docker"), failing={5: "too late"})
     before = {path.name: path.read_bytes() for path in report.write(folder)}
     elsewhere = tmp_path / "moved"
     folder.rename(elsewhere)
@@ -215,7 +215,7 @@ def test_fleets_that_grew_have_their_charts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("until", [0, 2, 3, 4])
 def test_runs_that_have_only_begun_have_a_page(tmp_path: Path, until: int) -> None:
-    folder = runs.make(tmp_path / "run", until=until)
+    folder = runs.make(tmp_path / "run", backends=("docker", "kvm"), until=until)
     report.write(folder)
     page = Page((folder / "report.html").read_text())
     assert len(page.payload["trials"]) == until
