@@ -33,7 +33,9 @@ def test_numbers_are_those_of_the_summary(tmp_path: Path) -> None:
 
 def test_phases_end_at_the_medians_of_the_summary(tmp_path: Path) -> None:
     view = view_of(runs.make(tmp_path / "run"))
-    ends = {one.name: one.end for one in view.phases if one.condition == "docker"}
+    phases = [one for one in view.phases if one.condition == "docker"]
+    ends = {one.name: one.end for one in phases}
+    assert [one.begin for one in phases] == [0.0, *list(ends.values())[:-1]]
     wanted = {
         "create": "created",
         "start": "started",
@@ -212,6 +214,7 @@ def test_ratios_are_those_of_the_summary(tmp_path: Path) -> None:
     ]
     (shown,) = [one for one in view.ratios if (one.label, one.key) == ("docker", "startup.ready")]
     assert (shown.row, shown.baseline, view.baseline) == (wanted, "process", "process")
+    assert shown.interval == f"{wanted.ratio_low:.3g} to {wanted.ratio_high:.3g}"
     assert f"{wanted.ratio:.3g} times that of process" in view.answers[0]
 
 
@@ -274,4 +277,5 @@ def test_axes_have_units_that_read_well() -> None:
 def test_a_span_names_a_shared_unit_once() -> None:
     assert span(1.7, 2.5, "s") == "1.7 to 2.5 s"
     assert span(0.5, 2.5, "s") == "500 ms to 2.5 s"
+    assert span(0.5, 0.9998, "s") == "500 ms to 1 s"
     assert span(3.0, 4.0, "1") == "3 to 4"

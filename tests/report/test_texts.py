@@ -10,6 +10,7 @@ import pytest
 
 from tests.report import runs
 from vmvc import results
+from vmvc.records import FindingRecord
 from vmvc.report import view_of
 from vmvc.report.markdown import escape, fenced, markdown
 from vmvc.report.page import page
@@ -17,9 +18,14 @@ from vmvc.report.tables import NUMBER_COLUMNS, latex, numbers_csv, tex
 from vmvc.report.view import View
 
 
+TOLD = FindingRecord(code="x", severity="warning", what="docker: one|two", remedy="*three*")
+
+
 @pytest.fixture(scope="module")
 def view(tmp_path_factory: pytest.TempPathFactory) -> View:
-    return view_of(runs.make(tmp_path_factory.mktemp("made") / "run", failing={5: "a|b\n# c"}))
+    return view_of(
+        runs.make(tmp_path_factory.mktemp("made") / "run", failing={5: "a|b\n# c"}, findings=[TOLD])
+    )
 
 
 def test_every_number_is_the_same_in_page_markdown_and_latex(view: View) -> None:
@@ -52,6 +58,7 @@ def test_absent_values_are_empty_cells_with_a_reason(tmp_path: Path) -> None:
 def test_markdown_shows_what_others_say_as_it_is(view: View) -> None:
     text = markdown(view)
     assert "ready: a\\|b \\# c" in text
+    assert "| warning | docker: one\\|two | \\*three\\* |" in text
     assert escape("<b> *x* [y](z) | `c`\n# d") == "\\<b\\> \\*x\\* \\[y\\](z) \\| \\`c\\` \\# d"
 
 
