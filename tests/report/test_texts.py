@@ -17,7 +17,6 @@ from vmvc.report.page import page
 from vmvc.report.tables import NUMBER_COLUMNS, latex, numbers_csv, tex
 from vmvc.report.view import View
 
-
 TOLD = FindingRecord(code="x", severity="warning", what="docker: one|two", remedy="*three*")
 
 

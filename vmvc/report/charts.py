@@ -173,9 +173,11 @@ def ratios(conditions: Sequence[Condition], keys: Sequence[str]) -> Chart:
     dots = base.mark_circle(size=60, opacity=1).encode(
         x=alt.X("v:Q"), tooltip=[_tip("k", "quantity"), _tip("c", "condition"), _tip("text", "ratio")]
     )
-    one = alt.Chart(alt.InlineData(values=[{"v": 1}])).mark_rule(strokeDash=[3, 3], color=MUTED)
+    one = alt.Chart(alt.NamedData("ratios")).mark_rule(strokeDash=[3, 3], color=MUTED)
     height = max(26, 7 * len(conditions)) * len(keys)
-    return _finish(alt.layer(one.encode(x=alt.X("v:Q")), spans, dots), height)
+    return _finish(
+        alt.layer(one.transform_aggregate(n="count()").encode(x=alt.XDatum(1)), spans, dots), height
+    )
 
 
 def fleet(conditions: Sequence[Condition], title: str) -> Chart:
@@ -255,6 +257,7 @@ def _axis(log: bool) -> Any:
     if log:
         opacity = {"condition": {"test": _ROUND, "value": 1}, "value": 0}
         return alt.Axis(
+            grid=True,
             labelExpr=f"{_ROUND} ? {_PLAIN} : ''",
             labelOverlap=True,
             domain=False,
