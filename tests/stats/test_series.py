@@ -13,7 +13,7 @@ from tests.stats.data import UNTUNED
 from vmvc import stats
 from vmvc.stats.series import ALARM
 
-RUNS = 400
+RUNS = 250
 
 
 def steady(n: int, shape: str) -> NDArray[np.float64]:
@@ -41,7 +41,8 @@ FLAGS = {"drift": drifting, "autocorrelation": correlated, "modes": stats.bimoda
 @pytest.mark.parametrize("shape", ["normal", "skewed", "even"])
 def test_steady_samples_are_flagged_at_the_stated_rate(flag: str, n: int, shape: str) -> None:
     flagged = sum(FLAGS[flag](samples) for samples in steady(n, shape).tolist()) / RUNS
-    assert flagged <= {"skewed": 0.04, "normal": 0.015, "even": 0.01}[shape] if flag == "first" else 0.006
+    stated = {"skewed": 0.04, "normal": 0.015, "even": 0.01}[shape] if flag == "first" else 0.001
+    assert flagged <= stated + 0.005
 
 
 def test_a_planted_drift_is_found() -> None:
