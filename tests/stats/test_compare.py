@@ -46,9 +46,9 @@ def test_without_ties_p_is_scipys(m: int, n: int) -> None:
 
 
 def test_with_ties_p_is_that_of_all_choices() -> None:
-    a, b = [1.0, 1.0, 2.0, 2.0, 2.0], [1.0, 2.0, 2.0, 3.0, 3.0, 3.0]
+    a, b = [1.0, 1.0, 4.0, 2.0, 6.0], [1.0, 1.0, 4.0, 3.0, 5.0, 7.0, 7.0]
     ranks = rankdata(a + b)
-    sums = [ranks[list(chosen)].sum() for chosen in combinations(range(11), 5)]
+    sums = [ranks[list(chosen)].sum() for chosen in combinations(range(12), 5)]
     below = sum(one <= ranks[:5].sum() for one in sums) / len(sums)
     assert stats.compare(a, b).p == pytest.approx(2 * below)
 

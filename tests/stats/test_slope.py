@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import theilslopes
 
 from vmvc import stats
+from vmvc.stats.slope import variance_of_s
 
 
 def test_an_exact_line_gives_its_slope_and_intercept() -> None:
@@ -34,6 +36,15 @@ def test_without_ties_the_interval_is_scipys() -> None:
     assert ours.value == pytest.approx(theirs.slope)
     assert intercept == pytest.approx(theirs.intercept)
     assert ours.interval == pytest.approx((theirs.low_slope, theirs.high_slope))
+
+
+def test_the_variance_under_ties_is_that_of_all_orders() -> None:
+    """Of Kendall's S, over every order of the values."""
+    levels, values = np.array([1, 1, 2, 2, 2, 3.0]), np.array([1, 1, 2, 2, 3, 3.0])
+    steps = np.sign(levels[:, None] - levels)
+    orders = np.array(list(permutations(values.tolist())))
+    every = (steps * np.sign(orders[:, :, None] - orders[:, None, :])).sum(axis=(1, 2)) / 2
+    assert variance_of_s(levels, values) == pytest.approx(np.var(every))
 
 
 @pytest.mark.parametrize("digits", [9, 0])
