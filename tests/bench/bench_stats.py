@@ -90,7 +90,7 @@ def bench_a_million_readings(tmp_path: Path) -> None:
                 "rows, comparisons, trends",
                 show_seconds(median(ours)),
                 show_seconds(median(floor)),
-                f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), of the quickest {quickest:.2f}",
+                f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), quickest {quickest:.2f}",
                 show_bytes(max(peaks)),
                 "at most 2, under 1 GB",
             ]
