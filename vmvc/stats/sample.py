@@ -77,9 +77,13 @@ def far(values: Floats, median: float | None = None) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """Finite values as they were taken, and in ascending order: sorted once for all that is said of them."""
+    """Finite values as they were taken, and in ascending order: sorted once for all that is said of them.
+
+    ``order``: places in ``values`` of the ``ordered`` ones.
+    """
 
     values: Floats
+    order: NDArray[np.intp]
     ordered: Floats
 
     @classmethod
@@ -88,10 +92,24 @@ class Sample:
         import numpy as np
 
         values = finite(samples)
-        return cls(values, np.sort(values))
+        order = np.argsort(values)
+        return cls(values, order, values[order])
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def ranks(self) -> Floats:
+        """Return the rank of each of ``values``, from 1; equal ones share their mean rank."""
+        import numpy as np
+
+        first = np.concatenate([[True], self.ordered[1:] > self.ordered[:-1]])
+        ranks = np.empty(len(self))
+        if first.all():
+            ranks[self.order] = np.arange(1, len(self) + 1)
+        else:
+            counts = np.diff(np.append(np.flatnonzero(first), len(self)))
+            ranks[self.order] = np.repeat(np.cumsum(counts) - (counts - 1) / 2, counts)
+        return ranks
 
 
 def finite(samples: Samples) -> Floats:
