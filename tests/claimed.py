@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vmvc.journal import Journal
-from vmvc.records import RunRecord, TrialRecord, VerdictRecord
+from vmvc.records import RunRecord, TrialRecord
+from vmvc.records_claims import VerdictRecord
 from vmvc.results import verdicts
 
 QUANTITIES = {

@@ -15,7 +15,7 @@ from vmvc import results
 from vmvc.bounds import Range
 from vmvc.claims_figures import Figure, trials_needed
 from vmvc.claims_sentence import significant
-from vmvc.records import VerdictRecord
+from vmvc.records_claims import VerdictRecord
 
 READY: Final = "startup.ready"
 SHARES: Final = "isolation.shares_kernel"
@@ -156,6 +156,20 @@ def test_one_slope_for_each_level_of_what_else_is_swept(verdict: Judge) -> None:
         "kvm guest.cpus=2 guest.boot=systemd",
     )
     assert "on kvm guest.boot=systemd with every 1 of guest.cpus (from 1 to 2) is 3 s" in found.sentence
+
+
+def test_more_trials_of_a_slope_are_counted_for_each_level(verdict: Judge) -> None:
+    about = claim("slope", {"over": "guest.memory", "per": "1GiB", "below": "1.005s"}, backend="kvm")
+    found = verdict(about, LINE, axes={"kvm": SWEPT})
+    assert found.verdict == "inconclusive"
+    assert found.interval is not None
+    assert found.value is not None
+    arm, room = found.interval[1] - found.value, 1.005 - found.value
+    assert found.needs_trials == pytest.approx(10 * (arm / room) ** 2, rel=0.1)
+    assert f"({found.needs_trials} in all)" in found.sentence
+    few = {condition: values[:1] for condition, values in LINE.items()}
+    found = verdict(about, few, axes={"kvm": SWEPT})
+    assert (found.n, found.interval, found.needs_trials) == (3, None, 2)
 
 
 def test_the_sentence_of_a_supported_claim(verdict: Judge) -> None:
@@ -335,6 +349,7 @@ BY_LEVEL: Final[Values] = {
         (1.2, "refuted", {"refuted": 1, "supported": 1}, "docker guest.memory=2GiB"),
         (1.5, "inconclusive", {"inconclusive": 1, "supported": 1}, "docker guest.memory=2GiB"),
         (0.5, "refuted", {"refuted": 2}, "docker guest.memory=1GiB"),
+        (1.0, "refuted", {"inconclusive": 1, "refuted": 1}, "docker guest.memory=2GiB"),
     ],
 )
 def test_a_claim_holds_in_all_conditions_or_falls_with_one(
@@ -491,12 +506,12 @@ def test_findings_of_trials_are_counted(verdict: Judge) -> None:
     ("values", "code"),
     [
         (around(1.0, 0.1, 9), "claims.few-trials"),
-        ([1 + i / 100 for i in range(20)], "claims.drift"),
-        ([5.0, *around(1.0, 0.1, 19)], "claims.slow-first"),
-        ([*around(1.0, 0.1, 19), 5.0], "claims.outliers"),
+        ([1 + i / 100 for i in range(20)], "flag.drift"),
+        ([5.0, *around(1.0, 0.1, 19)], "flag.slow-first"),
+        ([*around(1.0, 0.1, 19), 5.0], "flag.outliers"),
         (
             [v for pair in zip(around(1.0, 0.01, 20), around(3.0, 0.01, 20), strict=True) for v in pair],
-            "claims.bimodal",
+            "flag.bimodal",
         ),
         ([*around(1.0, 0.1, 19), None], "claims.failed-trials"),
     ],

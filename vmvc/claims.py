@@ -17,7 +17,8 @@ from vmvc.claims_questions import Measured, Part, Question, Questions
 from vmvc.claims_sentence import Words, advice, sentence
 from vmvc.claims_spoilers import Spoilers
 from vmvc.plan import Condition
-from vmvc.records import RunRecord, TrialRecord, VerdictRecord
+from vmvc.records import RunRecord, TrialRecord
+from vmvc.records_claims import VerdictRecord
 from vmvc.spec_claims import Claim
 
 

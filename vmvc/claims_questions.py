@@ -95,14 +95,16 @@ class Questions:
     def _joined(self, backends: Sequence[str], at: Mapping[str, Level]) -> Iterator[Part]:
         """Yield every group of one condition a backend whose common factors are at the same levels."""
         groups: list[Part] = [()]
+        before: set[str] = set()
         for backend in backends:
             there = [one for one in self._of[backend] if _agree(one.factors, at)]
-            groups = [
-                (*group, one)
-                for group in groups
-                for one in there
-                if all(_agree(one.factors, other.factors) for other in group)
-            ]
+            paths = {path for one in there for path in one.factors}
+            common = sorted(before & paths)
+            before |= paths
+            alike: dict[tuple[Level | None, ...], list[Condition]] = defaultdict(list)
+            for one in there:
+                alike[tuple(one.factors.get(path) for path in common)].append(one)
+            groups = [(*group, one) for group in groups for one in alike.get(_levels(group, common), ())]
         yield from groups
 
     def _sample(self, condition: Condition, claim: Claim) -> Sample:
@@ -355,6 +357,12 @@ def _point(values: Sequence[float], share: float) -> float:
     found = stats.quantile(values, share).value
     assert found is not None
     return found
+
+
+def _levels(group: Part, paths: Sequence[str]) -> tuple[Level | None, ...]:
+    """Return the group's levels of these factors, of which every one is swept on some of its backends."""
+    levels = {path: level for one in group for path, level in one.factors.items()}
+    return tuple(levels.get(path) for path in paths)
 
 
 def _agree(one: Mapping[str, Level], other: Mapping[str, Level]) -> bool:

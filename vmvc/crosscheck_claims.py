@@ -265,9 +265,8 @@ class _Claims:
             for path, factor in self._factors_on(backend).items()
         }
         options = self._named.options.get(name)
-        wanted = Wanted(
-            backend, axes, name, quantity, None if options is None else options.model_dump(mode="json")
-        )
+        given = None if options is None else options.model_dump(mode="json", exclude_none=True)
+        wanted = Wanted(backend, axes, name, quantity, given)
         folder = self._named.folder / run.text
         try:
             check(folder, wanted)

@@ -26,7 +26,8 @@ from vmvc.journal import Journal
 from vmvc.load import Loaded
 from vmvc.manifest import digest, head_of, write_inputs
 from vmvc.plan import Condition, Plan, group_metrics
-from vmvc.records import ResumeRecord, RunRecord, Summary, VerdictRecord
+from vmvc.records import ResumeRecord, RunRecord, Summary
+from vmvc.records_claims import VerdictRecord
 from vmvc.runner import Campaign, Runner, Signals, Watcher
 from vmvc.worker import Worker
 

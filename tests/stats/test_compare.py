@@ -82,7 +82,7 @@ def test_equal_constants_do_not_differ(n: int) -> None:
 def test_fewer_than_four_are_not_tested() -> None:
     found = stats.compare([1, 2, 3], [4, 5, 6, 7])
     assert (found.p, found.statistic, found.needs) == (None, None, 4)
-    assert found.reason == "3 values, a test needs 4"
+    assert found.reason == "n = 3, a test needs 4"
     assert found.a12 == 0
     assert stats.kruskal([[1, 2, 3], [4, 5, 6, 7]]).p is None
 

@@ -156,7 +156,7 @@ def test_few_common_or_repeated_blocks_are_no_pairs() -> None:
 def test_fewer_than_six_have_no_interval_and_say_what_would_do() -> None:
     for found in stats.effects(NATIVE[:5], DOCKER):
         assert found.interval is None
-        assert (found.n, found.needs, found.reason) == (5, 6, "5 samples, an interval needs 6")
+        assert (found.n, found.needs, found.reason) == (5, 6, "n = 5, an interval needs 6")
         assert found.value is not None
     assert stats.ratio(NATIVE, DOCKER, p=0.99).needs == 368
 

@@ -38,7 +38,7 @@ def test_what_no_number_of_trials_gives_is_said() -> None:
     late = stats.trials_for([2.0] * 10, 0.01, resolution=0.1)
     assert late.n is None
     assert late.now == pytest.approx(0.025)
-    assert late.reason == "the instrument's resolution alone is 0.025 of the median"
+    assert late.reason == "the instrument's resolution alone makes it ±2.50% of the median"
     few = stats.trials_for([1.0, 2.0], 0.01)
     assert (few.n, few.now, few.needs) == (None, None, 6)
     assert stats.trials_for([-1.0, 0, 1.0] * 5, 0.1).reason == "the median is 0, nothing is a share of it"

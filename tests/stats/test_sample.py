@@ -82,7 +82,7 @@ def test_the_least_n_of_a_quantile_is_the_first_with_two_ends(p: float, n: int) 
     assert max(p, 1 - p) ** n <= 0.025 < max(p, 1 - p) ** (n - 1)
     few, enough = stats.quantile(range(n - 1), p), stats.quantile(range(n), p)
     assert few.interval is None
-    assert (few.reason, few.needs) == (f"{n - 1} samples, an interval needs {n}", n)
+    assert (few.reason, few.needs) == (f"n = {n - 1}, an interval needs {n}", n)
     assert enough.interval is not None
     assert (enough.n, enough.method, enough.reason) == (n, "order statistics", "")
 

@@ -13,7 +13,7 @@ from tests.stats.data import UNTUNED
 from vmvc import stats
 from vmvc.stats.series import ALARM
 
-RUNS = 500
+RUNS = 400
 
 
 def steady(n: int, shape: str) -> NDArray[np.float64]:
@@ -41,13 +41,14 @@ FLAGS = {"drift": drifting, "autocorrelation": correlated, "modes": stats.bimoda
 @pytest.mark.parametrize("shape", ["normal", "skewed", "even"])
 def test_steady_samples_are_flagged_at_the_stated_rate(flag: str, n: int, shape: str) -> None:
     flagged = sum(FLAGS[flag](samples) for samples in steady(n, shape).tolist()) / RUNS
-    assert flagged <= (0.04 if (flag, shape) == ("first", "skewed") else ALARM + 0.012)
+    assert flagged <= {"skewed": 0.04, "normal": 0.015, "even": 0.01}[shape] if flag == "first" else 0.006
 
 
 def test_a_planted_drift_is_found() -> None:
-    """Of 0.1 standard deviations a trial in nine runs of 30 out of ten."""
-    samples = steady(30, "normal") + 0.1 * np.arange(30)
-    assert sum(map(drifting, samples.tolist())) / RUNS > 0.9
+    """Of 30 trials, 0.1 standard deviations a trial in three runs of four, 0.2 in nearly every one."""
+    for step, share in ((0.1, 0.7), (0.2, 0.99)):
+        samples = steady(30, "normal") + step * np.arange(30)
+        assert sum(map(drifting, samples.tolist())) / RUNS > share
     assert drifting([1.0, 2, 3, 4, 5, 6, 7, 8])
     assert not drifting([1.0, 2, 3, 4, 5, 6, 7])
     assert stats.drift([float(place) for place in range(20)]) == pytest.approx((1, 0), abs=1e-9)
@@ -78,12 +79,12 @@ def test_firecrackers_first_boot_is_flagged() -> None:
     assert not stats.slow_first([519.1, 797.8, 523.9, 520.4, 522.2, 521.3, 519.8, 522.9, 520.6, 521.5])
 
 
-@pytest.mark.parametrize("n", [20, 30, 100])
-def test_two_planted_modes_are_found(n: int) -> None:
+@pytest.mark.parametrize(("n", "share"), [(20, 0.8), (30, 0.95), (100, 1.0)])
+def test_two_planted_modes_are_found(n: int, share: float) -> None:
     """Boot times of 112 and 127 ms in one series, with a millisecond of noise."""
     rng = np.random.RandomState(6)
     samples = np.where(rng.random_sample((RUNS, n)) < 0.5, 112.0, 127.0) + rng.standard_normal((RUNS, n))
-    assert sum(map(stats.bimodal, samples.tolist())) / RUNS > 0.95
+    assert sum(map(stats.bimodal, samples.tolist())) / RUNS >= share
 
 
 def test_modes_that_overlap_are_honestly_not_found() -> None:

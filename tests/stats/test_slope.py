@@ -58,7 +58,7 @@ def test_many_points_are_thinned_evenly() -> None:
 def test_too_few_points_say_how_many_would_do() -> None:
     found, _ = stats.slope([1, 2, 3, 4], [1, 2, 3, 4])
     assert (found.value, found.interval, found.needs) == (1, None, 5)
-    assert found.reason == "4 points, an interval needs 5"
+    assert found.reason == "n = 4, an interval needs 5"
 
 
 def test_one_level_has_no_slope() -> None:

@@ -8,7 +8,7 @@ import click
 
 from vmvc.cli.text import plain
 from vmvc.errors import ExitCode
-from vmvc.records import VerdictRecord
+from vmvc.records_claims import VerdictRecord
 
 
 def print_verdicts(verdicts: Sequence[VerdictRecord], *, spoilers: bool) -> None:

@@ -25,7 +25,7 @@ DRAWS: Final = 10_000
 """Draws of a bootstrap. Source: Hesterberg (2015), "What Teachers Should Know About the Bootstrap": 10,000 or
 more where an interval's end matters in the third digit."""
 
-MOST_BLOCKS: Final = 200
+MOST_BLOCKS: Final = 100
 """Blocks that are resampled as they are; above, their number makes the normal limit exact enough."""
 
 _CELLS: Final = 500_000
@@ -65,17 +65,19 @@ def _at(ordered: Floats, places: Floats) -> Floats:
 
 
 def paired_draws(
-    first: Floats, second: Floats, p: float, rng: np.random.RandomState
+    aligned: tuple[Floats, Floats], ordered: tuple[Floats, Floats], p: float, rng: np.random.RandomState
 ) -> tuple[Floats, Floats]:
     """Return the quantile p of both samples over ``DRAWS`` resamples of their blocks.
 
-    Both are as long as there are blocks; nan where a block lacks the one (never both).
+    ``aligned``: both samples, as long as there are blocks, nan where a block lacks the one (never both);
+    ``ordered``: their values in ascending order.
     """
     import numpy as np
 
+    first, second = aligned
     blocks = len(first)
     if blocks > MOST_BLOCKS:
-        return _joint_draws(first, second, p, rng)
+        return _joint_draws(aligned, ordered, p, rng)
     left: list[Floats] = []
     right: list[Floats] = []
     rows = max(1, _CELLS // blocks)
@@ -93,6 +95,9 @@ def _quantiles(resamples: Floats, p: float) -> Floats:
     """Return the quantile p of each row without its nans; nan where a row has nothing else."""
     import numpy as np
 
+    if np.isfinite(resamples).all():
+        whole: Floats = np.quantile(resamples, p, axis=1, overwrite_input=True)
+        return whole
     ordered = np.sort(resamples, axis=1)
     sizes = np.count_nonzero(np.isfinite(ordered), axis=1)
     places = (np.maximum(sizes, 1) - 1) * p
@@ -105,7 +110,7 @@ def _quantiles(resamples: Floats, p: float) -> Floats:
 
 
 def _joint_draws(
-    first: Floats, second: Floats, p: float, rng: np.random.RandomState
+    aligned: tuple[Floats, Floats], ordered: tuple[Floats, Floats], p: float, rng: np.random.RandomState
 ) -> tuple[Floats, Floats]:
     """Draw both places from a normal distribution with the correlation that the blocks show.
 
@@ -113,16 +118,19 @@ def _joint_draws(
     """
     import numpy as np
 
-    one, other = np.sort(first[np.isfinite(first)]), np.sort(second[np.isfinite(second)])
-    shared = np.isfinite(first) & np.isfinite(second)
-    under = np.array([first[shared] <= point_of(one, p), second[shared] <= point_of(other, p)], dtype=float)
-    spread = np.sqrt(np.prod(np.var(under, axis=1)))
-    phi = np.mean(np.prod(under - under.mean(axis=1, keepdims=True), axis=0)) / spread if spread > 0 else 0.0
-    size = np.count_nonzero(shared) / math.sqrt(len(one) * len(other))
-    correlation = float(np.clip(phi * size, -1, 1))
+    shared = np.isfinite(aligned[0]) & np.isfinite(aligned[1])
+    one, other = (
+        side[shared] <= point_of(sorted_, p) for side, sorted_ in zip(aligned, ordered, strict=True)
+    )
+    shares = float(np.mean(one)), float(np.mean(other))
+    spread = math.sqrt(math.prod(share * (1 - share) for share in shares))
+    phi = (float(np.mean(one & other)) - math.prod(shares)) / spread if spread > 0 else 0.0
+    size = int(np.count_nonzero(shared)) / math.sqrt(len(ordered[0]) * len(ordered[1]))
+    correlation = max(-1.0, min(1.0, phi * size))
     normal = rng.standard_normal((2, DRAWS))
     mixed = correlation * normal[0] + math.sqrt(1 - correlation**2) * normal[1]
-    sides = []
-    for ordered, z in ((one, normal[0]), (other, mixed)):
-        sides.append(_at(ordered, p + z * math.sqrt(p * (1 - p) / len(ordered))))
-    return sides[0], sides[1]
+    found = [
+        _at(values, p + z * math.sqrt(p * (1 - p) / len(values)))
+        for values, z in zip(ordered, (normal[0], mixed), strict=True)
+    ]
+    return found[0], found[1]

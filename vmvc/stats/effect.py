@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from vmvc.stats import bootstrap
 from vmvc.stats.interval import Estimate, too_few
 from vmvc.stats.order import least_n, point_of
-from vmvc.stats.sample import finite
+from vmvc.stats.sample import Sample
 
 if TYPE_CHECKING:
     from vmvc.stats.sample import Floats, Samples
@@ -75,32 +75,43 @@ def effects(
     blocks: Blocks | None = None,
     resolutions: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Estimate, Estimate]:
-    """Return ratio and difference from the same resamples."""
+    """Return ratio and difference from the same resamples; all else as ``ratio``."""
+    sides = Sample.of(a), Sample.of(b)
+    return effects_of(sides, p, confidence, seed, blocks, resolutions)
+
+
+def effects_of(
+    samples: tuple[Sample, Sample],
+    p: float,
+    confidence: float,
+    seed: int,
+    blocks: Blocks | None,
+    resolutions: tuple[float, float],
+) -> tuple[Estimate, Estimate]:
+    """Do what ``effects`` does, for samples that are already sorted."""
     import numpy as np
 
-    first, second = finite(a), finite(b)
     needs = least_n(p, confidence)
-    rng = bootstrap.stream(seed)
-    aligned = _aligned(first, second, blocks)
-    ordered = np.sort(first), np.sort(second)
+    aligned = _aligned(samples[0].values, samples[1].values, blocks)
+    ordered = samples[0].ordered, samples[1].ordered
     tops = point_of(ordered[0], p), point_of(ordered[1], p)
-    n = min(len(first), len(second))
+    n = min(len(samples[0]), len(samples[1]))
     method = METHOD if aligned is None else IN_BLOCKS
     share = _finite_ratio(*tops)
     if n < needs:
         of_ratio = too_few(share, n, needs, method)
         of_difference = too_few(tops[0] - tops[1], n, needs, method)
         return (_undefined(n, method) if share is None else of_ratio), of_difference
+    rng = bootstrap.stream(seed)
     if aligned is None:
         sides = bootstrap.draws(ordered[0], p, rng), bootstrap.draws(ordered[1], p, rng)
     else:
-        sides = bootstrap.paired_draws(*aligned, p, rng)
-    late = resolutions
+        sides = bootstrap.paired_draws(aligned, ordered, p, rng)
     tails = ((1 - confidence) / 2, (1 + confidence) / 2)
-    low = float(np.quantile(sides[0] - late[0] - sides[1], tails[0]))
-    high = float(np.quantile(sides[0] - (sides[1] - late[1]), tails[1]))
+    low = float(np.quantile(sides[0] - resolutions[0] - sides[1], tails[0]))
+    high = float(np.quantile(sides[0] - (sides[1] - resolutions[1]), tails[1]))
     return (
-        _ratio(_Draws(sides, late, tails), share, n, method),
+        _ratio(_Draws(sides, resolutions, tails), share, n, method),
         Estimate(tops[0] - tops[1], (low, high), n, method),
     )
 
@@ -118,14 +129,12 @@ def _ratio(draws: _Draws, share: float | None, n: int, method: str) -> Estimate:
     if share is None:
         return _undefined(n, method)
     (above, below), late = draws.sides, draws.resolutions
-    sure = below * (below - late[1]) > 0
-    sure &= (below > 0) == (np.median(below) > 0)
+    early = below - late[1]
+    sure = (early > 0) if np.median(below) > 0 else (below < 0)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        corners = np.stack(
-            [top / bottom for top in (above, above - late[0]) for bottom in (below, below - late[1])]
-        )
-        low = np.quantile(np.where(sure, corners.min(axis=0), -np.inf), draws.tails[0])
-        high = np.quantile(np.where(sure, corners.max(axis=0), np.inf), draws.tails[1])
+        corners = [above / below, (above - late[0]) / below, above / early, (above - late[0]) / early]
+        low = np.quantile(np.where(sure, np.minimum.reduce(corners), -np.inf), draws.tails[0])
+        high = np.quantile(np.where(sure, np.maximum.reduce(corners), np.inf), draws.tails[1])
     if not (np.isfinite(low) and np.isfinite(high)):
         return Estimate(share, None, n, method, NO_DENOMINATOR)
     return Estimate(share, (float(low), float(high)), n, method)
@@ -154,6 +163,8 @@ def _aligned(a: Floats, b: Floats, blocks: Blocks | None) -> tuple[Floats, Float
     ours, theirs = np.asarray(blocks[0], dtype=np.int64), np.asarray(blocks[1], dtype=np.int64)
     if len(ours) != len(a) or len(theirs) != len(b):
         raise ValueError(f"expected a block for each value, got {len(ours)} and {len(theirs)}")
+    if np.array_equal(ours, theirs) and len(ours) >= LEAST_BLOCKS and (ours[1:] > ours[:-1]).all():
+        return a, b
     every, places = np.unique(np.concatenate([ours, theirs]), return_inverse=True)
     sides = np.full((2, len(every)), np.nan)
     counts = (

@@ -33,6 +33,6 @@ def widen(interval: Interval, resolution: float) -> Interval:
     return interval[0] - resolution, interval[1]
 
 
-def too_few(value: float | None, n: int, needs: int, method: str, what: str = "samples") -> Estimate:
+def too_few(value: float | None, n: int, needs: int, method: str) -> Estimate:
     """Return an estimate without an interval, which says how many samples would give one."""
-    return Estimate(value, None, n, method, f"{n} {what}, an interval needs {needs}", needs)
+    return Estimate(value, None, n, method, f"n = {n}, an interval needs {needs}", needs)

@@ -70,11 +70,11 @@ def trials_for(samples: Samples, wished: float, confidence: float = 0.95, resolu
         return Trials(None, None, "the median is 0, nothing is a share of it")
     if interval is None:
         needs = least_n(0.5, confidence)
-        return Trials(None, None, f"{n} values in the pilot, an interval needs {needs}", needs)
+        return Trials(None, None, f"n = {n} in the pilot, an interval needs {needs}", needs)
     room = wished * median - resolution / 2
     if room <= 0:
         share = resolution / 2 / median
-        return Trials(None, now, f"the instrument's resolution alone is {share:.2g} of the median")
+        return Trials(None, now, f"the instrument's resolution alone makes it ±{share:.2%} of the median")
     error = (interval[1] - interval[0]) / 2 / _reach(n, confidence) * math.sqrt(n)
     return _search(error, room, now, confidence)
 

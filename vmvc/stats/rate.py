@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from vmvc.stats.interval import Estimate, Interval
 
 
@@ -16,6 +18,7 @@ def success_rate(successes: int, n: int, confidence: float = 0.95) -> Estimate:
     return Estimate(successes / n, interval, n, "wilson")
 
 
+@lru_cache(maxsize=4096)
 def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval | None:
     """Return the Wilson interval of a success rate, ``None`` where nothing was tried.
 

@@ -65,14 +65,33 @@ def outliers(samples: Samples) -> tuple[bool, ...]:
     return tuple(far(finite(samples)).tolist())
 
 
-def far(values: Floats) -> NDArray[np.bool_]:
-    """Return which values are outliers; the values in any order."""
+def far(values: Floats, median: float | None = None) -> NDArray[np.bool_]:
+    """Return which values are outliers; the values in any order, their median where it is known."""
     import numpy as np
 
-    distances = np.abs(values - np.median(values))
+    distances = np.abs(values - (np.median(values) if median is None else median))
     scale = np.median(distances) / 0.6745 or np.mean(distances) * np.sqrt(np.pi / 2)
     found: NDArray[np.bool_] = distances > OUTLIER * scale
     return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """Finite values as they were taken, and in ascending order: sorted once for all that is said of them."""
+
+    values: Floats
+    ordered: Floats
+
+    @classmethod
+    def of(cls, samples: Samples) -> Sample:
+        """Raises: ValueError as ``finite``."""
+        import numpy as np
+
+        values = finite(samples)
+        return cls(values, np.sort(values))
+
+    def __len__(self) -> int:
+        return len(self.values)
 
 
 def finite(samples: Samples) -> Floats:

@@ -13,9 +13,9 @@ from vmvc.stats.interval import Interval
 from vmvc.stats.sample import far, finite
 
 if TYPE_CHECKING:
-    from vmvc.stats.sample import Samples
+    from vmvc.stats.sample import Floats, Samples
 
-ALARM: Final = 0.01
+ALARM: Final = 0.001
 """Rate at which drift, autocorrelation and bimodality are flagged in steady samples, each."""
 
 LEAST: Final = 8
@@ -24,18 +24,33 @@ LEAST: Final = 8
 Better = Literal["lower", "higher", "neutral"]
 
 
+MOST: Final = 1000
+"""Positions of which every pair is compared for drift; of more, neighbours are put together by their mean."""
+
+
 def drift(samples: Samples) -> tuple[float, float] | None:
     """Return Kendall's tau of the samples against their position, and its p.
 
-    ``None`` below ``LEAST`` samples and where all are equal. Flagged where p is below ``ALARM``.
+    ``None`` below ``LEAST`` samples and where all are equal. Flagged where p is below ``ALARM``. Of more than
+    twice ``MOST`` samples, the ranks of neighbours are first averaged to some ``MOST`` groups of equal size.
     Source: Kendall (1938); as a test of trend: Mann (1945).
     """
+    from scipy.stats import rankdata
+
+    values = finite(samples)
+    return drift_of(rankdata(values) if len(values) > 2 * MOST else values)
+
+
+def drift_of(values: Floats) -> tuple[float, float] | None:
+    """Do what ``drift`` does, for finite values or their ranks."""
     import numpy as np
     from scipy.stats import kendalltau
 
-    values = finite(samples)
     if len(values) < LEAST or values.min() == values.max():
         return None
+    size = len(values) // MOST
+    if size > 1:
+        values = values[: len(values) // size * size].reshape(-1, size).mean(axis=1)
     found = kendalltau(np.arange(len(values)), values)
     return float(found.statistic), float(found.pvalue)
 
@@ -49,16 +64,21 @@ def autocorrelation(samples: Samples) -> tuple[float, Interval] | None:
     Source: Wald & Wolfowitz (1943), "An exact test for randomness in the non-parametric case based on serial
     correlation"; Bartels (1982), "The rank version of von Neumann's ratio test for randomness".
     """
-    import numpy as np
-    from scipy.special import ndtri
     from scipy.stats import rankdata
 
-    values = finite(samples)
-    n = len(values)
-    if n < LEAST or values.min() == values.max():
+    return autocorrelation_of(rankdata(finite(samples)))
+
+
+def autocorrelation_of(ranks: Floats) -> tuple[float, Interval] | None:
+    """Do what ``autocorrelation`` does, for ranks in the order in which the samples were taken."""
+    import numpy as np
+    from scipy.special import ndtri
+
+    n = len(ranks)
+    if n < LEAST or ranks.min() == ranks.max():
         return None
-    ranks = rankdata(values) - (n + 1) / 2
-    lag = float(np.dot(ranks[1:], ranks[:-1]) / np.dot(ranks, ranks))
+    centred = ranks - (n + 1) / 2
+    lag = float(np.dot(centred[1:], centred[:-1]) / np.dot(centred, centred))
     reach = float(ndtri(1 - ALARM / 2)) * (n - 2) / (n * math.sqrt(n - 1))
     return lag, (-1 / n - reach, -1 / n + reach)
 

@@ -46,7 +46,7 @@ def slope(x: Samples, y: Samples, confidence: float = 0.95) -> tuple[Estimate, f
     reach = _z(confidence) * math.sqrt(_variance(places, values))
     low = _rank(len(lines), reach)
     if low < 1:
-        return too_few(point, n, _least(n + 1, confidence), METHOD, "points"), intercept
+        return too_few(point, n, _least(n + 1, confidence), METHOD), intercept
     return Estimate(point, (float(lines[low - 1]), float(lines[len(lines) - low])), n, METHOD), intercept
 
 
