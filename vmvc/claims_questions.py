@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from vmvc import claims_figures as figures
 from vmvc import stats
 from vmvc.bounds import ABOVE_0, Range, range_of
 from vmvc.claims_figures import Figure, Sample
+from vmvc.claims_samples import Measured, Part, joined
 from vmvc.claims_sentence import Scale, beside, figure_of, limits_of, wording_of
 from vmvc.plan import Condition
 from vmvc.records import RunRecord
-from vmvc.spec import Level
 from vmvc.spec_claims import Bound, Claim, Limit
 from vmvc.units import amount, format_percent, measure
-
-Part = tuple[Condition, ...]
-"""Conditions that one figure is made of, in the order in which the claim names their backends."""
-
-
-@dataclass(slots=True)
-class Measured:
-    """What a run measured of what its claims are about; warm-ups are not in it.
-
-    ``samples``: condition and ``metric.quantity`` -> values. ``trials``: condition and metric -> outcomes.
-    ``absent``: condition and ``metric.quantity`` -> reasons why a measured trial has no value.
-    """
-
-    samples: dict[tuple[str, str], Sample] = field(default_factory=lambda: defaultdict(Sample))
-    trials: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    absent: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +74,7 @@ class Questions:
     # --- conditions
 
     def _single(self, claim: Claim) -> list[Part]:
-        return list(self._joined((str(claim.backend),), claim.at))
-
-    def _joined(self, backends: Sequence[str], at: Mapping[str, Level]) -> Iterator[Part]:
-        """Yield every group of one condition a backend whose common factors are at the same levels."""
-        groups: list[Part] = [()]
-        before: set[str] = set()
-        for backend in backends:
-            there = [one for one in self._of[backend] if _agree(one.factors, at)]
-            paths = {path for one in there for path in one.factors}
-            common = sorted(before & paths)
-            before |= paths
-            alike: dict[tuple[Level | None, ...], list[Condition]] = defaultdict(list)
-            for one in there:
-                alike[tuple(one.factors.get(path) for path in common)].append(one)
-            groups = [(*group, one) for group in groups for one in alike.get(_levels(group, common), ())]
-        yield from groups
+        return list(joined(self._of, (str(claim.backend),), claim.at))
 
     def _sample(self, condition: Condition, claim: Claim) -> Sample:
         return self._measured.samples.get((condition.id, claim.metric), Sample())
@@ -163,7 +132,7 @@ class Questions:
             joined = "divided by" if divided else "minus"
             return f"{figure_of(share)} of {claim.metric} on {of} {joined} that on {to}"
 
-        parts = list(self._joined((pair.of, pair.to), claim.at))
+        parts = list(joined(self._of, (pair.of, pair.to), claim.at))
         return self._bounded(claim, pair, "1" if divided else unit, parts, ask, subject, share=share)
 
     def _order(self, claim: Claim) -> Question:
@@ -185,7 +154,7 @@ class Questions:
 
         pairs = {
             (lower.id, higher.id): (lower, higher)
-            for group in self._joined(chain, claim.at)
+            for group in joined(self._of, chain, claim.at)
             for lower, higher in pairwise(group)
         }
         return Question(
@@ -357,17 +326,6 @@ def _point(values: Sequence[float], share: float) -> float:
     found = stats.quantile(values, share).value
     assert found is not None
     return found
-
-
-def _levels(group: Part, paths: Sequence[str]) -> tuple[Level | None, ...]:
-    """Return the group's levels of these factors, of which every one is swept on some of its backends."""
-    levels = {path: level for one in group for path, level in one.factors.items()}
-    return tuple(levels.get(path) for path in paths)
-
-
-def _agree(one: Mapping[str, Level], other: Mapping[str, Level]) -> bool:
-    """Say whether the factors that both name are at the same levels."""
-    return all(one[path] == other[path] for path in one.keys() & other.keys())
 
 
 def _in_percent(bound: Bound) -> Bound:

@@ -8,7 +8,7 @@ from typing import Final
 
 from vmvc import stats
 from vmvc.bounds import contradictions
-from vmvc.claims_questions import Measured
+from vmvc.claims_samples import Measured
 from vmvc.contract import Finding, Severity
 from vmvc.plan import Condition
 from vmvc.records import FindingRecord, RunRecord, TrialRecord
@@ -28,11 +28,15 @@ _HOST_OF_MEMORY: Final = frozenset({"host.ksm", "host.memory", "host.swap", "hos
 """Findings on the host that concern what is counted or in bytes."""
 _STILL: Final = frozenset({"disk", "isolation"})
 """Metrics that do not depend on what else the host does."""
+_ON_QUANTILES: Final = frozenset({"median", "quantile", "ratio", "difference", "order", "reference"})
 _SHOWN: Final = 3
 
 
-def contradiction_findings(claims: Sequence[Claim], units: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield a finding for every pair of claims that cannot both hold; ``units``: metric.quantity -> unit."""
+def findings(claims: Sequence[Claim], units: Mapping[str, str], trials: int) -> Iterator[Finding]:
+    """Yield what can be said of the claims before the first trial.
+
+    ``units``: ``metric.quantity`` -> unit; ``trials``: how many each condition gets at most.
+    """
     for one, other in contradictions(claims, units):
         yield Finding(
             "claims.contradiction",
@@ -40,6 +44,24 @@ def contradiction_findings(claims: Sequence[Claim], units: Mapping[str, str]) ->
             f"the claims {one.id} and {other.id} cannot both hold: their bounds on {one.metric} do not meet",
             "correct one of them, or tell the conditions apart with `at`",
         )
+    needs: dict[int, list[str]] = defaultdict(list)
+    for claim in claims:
+        if claim.form in _ON_QUANTILES:
+            needs[stats.least_n(_share(claim), claim.confidence)].append(claim.id)
+    for least, ids in sorted(needs.items()):
+        if trials < least:
+            yield Finding(
+                "claims.few-trials",
+                Severity.WARNING,
+                f"{trials} trials of each condition cannot decide the claims {_some(ids)}: {least} can",
+                f"raise trials.count to {least}",
+            )
+
+
+def _share(claim: Claim) -> float:
+    """Return the quantile that a claim is about."""
+    pair = claim.ratio or claim.difference
+    return claim.quantile.at if claim.quantile is not None else pair.quantile if pair is not None else 0.5
 
 
 class Spoilers:
