@@ -15,6 +15,7 @@ from vmvc import results
 from vmvc.bounds import Range
 from vmvc.claims_figures import Figure, trials_needed
 from vmvc.claims_sentence import significant
+from vmvc.errors import ResultsError
 from vmvc.records_claims import VerdictRecord
 
 READY: Final = "startup.ready"
@@ -495,6 +496,14 @@ def test_findings_on_the_host_stand_beside_what_they_concern(verdict: Judge) -> 
     assert codes(verdict(claim("fact", {"is": True}, metric=SHARES), findings=HOST)) == []
 
 
+def test_findings_on_the_host_in_a_trial_concern_durations(verdict: Judge) -> None:
+    stolen = {"code": "host.steal", "severity": "warning", "what": "CPU time was stolen"}
+    found = verdict(claim("median", {"below": "2s"}), trial={"findings": [stolen]})
+    assert codes(found) == ["host.steal"]
+    found = verdict(claim("fact", {"is": True}, metric=SHARES), trial={"findings": [stolen]})
+    assert codes(found) == []
+
+
 def test_findings_of_trials_are_counted(verdict: Judge) -> None:
     late = {"code": "clock.late", "severity": "warning", "what": "the clock jumped"}
     forced = {"code": "stop.forced", "severity": "warning", "what": "forced"}
@@ -558,6 +567,13 @@ def test_a_run_without_claims_has_an_empty_list(tmp_path: Path) -> None:
     write(tmp_path, [], DATA)
     results.rebuild(tmp_path)
     assert (tmp_path / "claims.json").read_text() == "[]\n"
+
+
+def test_a_claim_that_was_edited_into_another_unit_is_refused(verdict: Judge) -> None:
+    with pytest.raises(
+        ResultsError, match="journal.jsonl:1: a claim does not fit its quantity: expected a dur"
+    ):
+        verdict(claim("median", {"below": "2MB"}))
 
 
 def test_hostile_words_stay_words(verdict: Judge) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from pydantic_core import PydanticCustomError
+
 from vmvc import claims, durable, journal, stats
 from vmvc.comparisons import comparisons, trends
 from vmvc.errors import ResultsError, StorageError
@@ -62,7 +64,15 @@ def verdicts(path: Path) -> tuple[VerdictRecord, ...]:
     Raises: ResultsError.
     """
     head = journal.head(path)
-    return claims.verdicts(head, list(conditions_of(head)), trials_of(path)) if head.claims else ()
+    if not head.claims:
+        return ()
+    try:
+        return claims.verdicts(head, list(conditions_of(head)), trials_of(path))
+    except PydanticCustomError as error:
+        raise ResultsError(
+            f"{path}:1: a claim does not fit its quantity: {error.message()}",
+            hint="restore the journal from a copy",
+        ) from error
 
 
 def claims_json(found: tuple[VerdictRecord, ...]) -> str:
