@@ -571,7 +571,7 @@ def test_a_run_without_claims_has_an_empty_list(tmp_path: Path) -> None:
 
 def test_a_claim_that_was_edited_into_another_unit_is_refused(verdict: Judge) -> None:
     with pytest.raises(
-        ResultsError, match="journal.jsonl:1: a claim does not fit its quantity: expected a dur"
+        ResultsError, match=r"journal\.jsonl:1: a claim does not fit its quantity: expected a dur"
     ):
         verdict(claim("median", {"below": "2MB"}))
 
