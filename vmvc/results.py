@@ -30,7 +30,7 @@ SUMMARY_COLUMNS: Final = (
     *("n", "failed", "failed_low", "failed_high", "planned"),
     *("median", "low", "high", "needs", "q1", "q3", "min", "max", "mean", "sd"),
     *("p90", "p90_low", "p90_high", "p95", "p95_low", "p95_high", "p99", "p99_low", "p99_high"),
-    *("resolution", "outliers", "flags", "reason"),
+    *("resolution", "outliers", "tau", "tau_p", "lag1", "flags", "reason"),
 )
 
 Key = tuple[str, str, str]
@@ -201,15 +201,16 @@ def _check(
 
     Raises: ResultsError where it is of another unit, or too large for any statistic.
     """
-    name = f"{path}: trial {trial.trial}: {reading.metric}.{reading.quantity}"
     unit = units.get((reading.metric, reading.quantity), reading.unit)
+    if reading.unit == unit and abs(reading.value) <= stats.LARGEST:
+        return
+    name = f"{path}: trial {trial.trial}: {reading.metric}.{reading.quantity}"
     if reading.unit != unit:
         raise ResultsError(
             f"{name} is in {reading.unit!r}, the run measures it in {unit!r}; nothing is averaged over both",
             hint="restore the journal from a copy",
         )
-    if abs(reading.value) > stats.LARGEST:
-        raise ResultsError(f"{name} is no measurement, got {reading.value!r}", hint="mend the metric")
+    raise ResultsError(f"{name} is no measurement, got {reading.value!r}", hint="mend the metric")
 
 
 def _times(finding: FindingRecord, count: int) -> FindingRecord:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from vmvc.stats.sample import Floats, Samples
 
 METHOD: Final = "theil-sen"
-MOST: Final = 1000
-"""Points of which every pair counts (half a million slopes); of more points, evenly many are taken."""
+MOST: Final = 500
+"""Points of which every pair counts (125,000 slopes); of more points, evenly many are taken."""
 
 
 def slope(x: Samples, y: Samples, confidence: float = 0.95) -> tuple[Estimate, float]:
@@ -43,7 +43,7 @@ def slope(x: Samples, y: Samples, confidence: float = 0.95) -> tuple[Estimate, f
         return Estimate(None, None, n, METHOD, reason), float(np.median(values))
     point = float(np.median(lines))
     intercept = float(np.median(values)) - point * float(np.median(places))
-    reach = _z(confidence) * math.sqrt(_variance(places, values))
+    reach = _z(confidence) * math.sqrt(variance_of_s(places, values))
     low = _rank(len(lines), reach)
     if low < 1:
         return too_few(point, n, _least(n + 1, confidence), METHOD), intercept
@@ -63,7 +63,7 @@ def _slopes(x: Floats, y: Floats) -> Floats:
     return found
 
 
-def _variance(x: Floats, y: Floats) -> float:
+def variance_of_s(x: Floats, y: Floats) -> float:
     """Return the variance of Kendall's S where x and y are unrelated."""
     import numpy as np
 
