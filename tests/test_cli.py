@@ -59,7 +59,7 @@ def test_a_run_leaves_its_folder_and_prints_a_table(tmp_path: Path, fake: Callab
     run = run_of(tmp_path)
     assert {entry.name for entry in run.iterdir()} == {
         *("experiment.yaml", "run.json", "journal.jsonl", "measurements.csv", "summary.json"),
-        *("summary.csv", "logs"),
+        *("summary.csv", "claims.json", "logs"),
     }
     assert (run / "experiment.yaml").read_bytes() == path.read_bytes()
     about = json.loads((run / "run.json").read_text())
@@ -113,7 +113,7 @@ def test_only_leaves_the_other_backends_out(tmp_path: Path, experiment: Callable
 def test_show_prints_and_rebuilds_the_same_bytes(tmp_path: Path, fake: Callable[..., Path]) -> None:
     vmvc("run", fake(), "--quiet", cwd=tmp_path)
     run = run_of(tmp_path)
-    names = ("measurements.csv", "summary.json", "summary.csv")
+    names = ("measurements.csv", "summary.json", "summary.csv", "claims.json")
     before = {name: (run / name).read_bytes() for name in names}
     for name in names:
         (run / name).unlink()
