@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vmvc.journal import Journal
-from vmvc.records import RunRecord, TrialRecord, VerdictRecord
+from vmvc.records_claims import VerdictRecord
 from vmvc.results import verdicts
 
 QUANTITIES = {
@@ -47,6 +46,7 @@ def write(
 ) -> Path:
     """Write the journal of a run with these claims and values; ``trial`` goes into every trial."""
     fields = {
+        "record": "run",
         "version": 1,
         "run": "r1",
         "experiment_sha256": "0" * 64,
@@ -68,13 +68,12 @@ def write(
         ],
         "claims": claims,
     }
+    trials = [
+        {**one, "record": "trial", "trial": number, **(trial or {})}
+        for number, one in enumerate(_trials(values, resolution), 1)
+    ]
     path = folder / "journal.jsonl"
-    with Journal(path) as book:
-        book.append(RunRecord.model_validate_json(json.dumps({**fields, **head})))
-        for number, one in enumerate(_trials(values, resolution), 1):
-            book.append(
-                TrialRecord.model_validate_json(json.dumps({**one, "trial": number, **(trial or {})}))
-            )
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in ({**fields, **head}, *trials)))
     return path
 
 

@@ -15,7 +15,8 @@ from vmvc import results
 from vmvc.bounds import Range
 from vmvc.claims_figures import Figure, trials_needed
 from vmvc.claims_sentence import significant
-from vmvc.records import VerdictRecord
+from vmvc.errors import ResultsError
+from vmvc.records_claims import VerdictRecord
 
 READY: Final = "startup.ready"
 SHARES: Final = "isolation.shares_kernel"
@@ -156,6 +157,20 @@ def test_one_slope_for_each_level_of_what_else_is_swept(verdict: Judge) -> None:
         "kvm guest.cpus=2 guest.boot=systemd",
     )
     assert "on kvm guest.boot=systemd with every 1 of guest.cpus (from 1 to 2) is 3 s" in found.sentence
+
+
+def test_more_trials_of_a_slope_are_counted_for_each_level(verdict: Judge) -> None:
+    about = claim("slope", {"over": "guest.memory", "per": "1GiB", "below": "1.005s"}, backend="kvm")
+    found = verdict(about, LINE, axes={"kvm": SWEPT})
+    assert found.verdict == "inconclusive"
+    assert found.interval is not None
+    assert found.value is not None
+    arm, room = found.interval[1] - found.value, 1.005 - found.value
+    assert found.needs_trials == pytest.approx(10 * (arm / room) ** 2, rel=0.1)
+    assert f"({found.needs_trials} in all)" in found.sentence
+    few = {condition: values[:1] for condition, values in LINE.items()}
+    found = verdict(about, few, axes={"kvm": SWEPT})
+    assert (found.n, found.interval, found.needs_trials) == (3, None, 2)
 
 
 def test_the_sentence_of_a_supported_claim(verdict: Judge) -> None:
@@ -335,6 +350,7 @@ BY_LEVEL: Final[Values] = {
         (1.2, "refuted", {"refuted": 1, "supported": 1}, "docker guest.memory=2GiB"),
         (1.5, "inconclusive", {"inconclusive": 1, "supported": 1}, "docker guest.memory=2GiB"),
         (0.5, "refuted", {"refuted": 2}, "docker guest.memory=1GiB"),
+        (1.0, "refuted", {"inconclusive": 1, "refuted": 1}, "docker guest.memory=2GiB"),
     ],
 )
 def test_a_claim_holds_in_all_conditions_or_falls_with_one(
@@ -480,6 +496,14 @@ def test_findings_on_the_host_stand_beside_what_they_concern(verdict: Judge) -> 
     assert codes(verdict(claim("fact", {"is": True}, metric=SHARES), findings=HOST)) == []
 
 
+def test_findings_on_the_host_in_a_trial_concern_durations(verdict: Judge) -> None:
+    stolen = {"code": "host.steal", "severity": "warning", "what": "CPU time was stolen"}
+    found = verdict(claim("median", {"below": "2s"}), trial={"findings": [stolen]})
+    assert codes(found) == ["host.steal"]
+    found = verdict(claim("fact", {"is": True}, metric=SHARES), trial={"findings": [stolen]})
+    assert codes(found) == []
+
+
 def test_findings_of_trials_are_counted(verdict: Judge) -> None:
     late = {"code": "clock.late", "severity": "warning", "what": "the clock jumped"}
     forced = {"code": "stop.forced", "severity": "warning", "what": "forced"}
@@ -491,12 +515,12 @@ def test_findings_of_trials_are_counted(verdict: Judge) -> None:
     ("values", "code"),
     [
         (around(1.0, 0.1, 9), "claims.few-trials"),
-        ([1 + i / 100 for i in range(20)], "claims.drift"),
-        ([5.0, *around(1.0, 0.1, 19)], "claims.slow-first"),
-        ([*around(1.0, 0.1, 19), 5.0], "claims.outliers"),
+        ([1 + i / 100 for i in range(20)], "flag.drift"),
+        ([5.0, *around(1.0, 0.1, 19)], "flag.slow-first"),
+        ([*around(1.0, 0.1, 19), 5.0], "flag.outliers"),
         (
             [v for pair in zip(around(1.0, 0.01, 20), around(3.0, 0.01, 20), strict=True) for v in pair],
-            "claims.bimodal",
+            "flag.bimodal",
         ),
         ([*around(1.0, 0.1, 19), None], "claims.failed-trials"),
     ],
@@ -543,6 +567,13 @@ def test_a_run_without_claims_has_an_empty_list(tmp_path: Path) -> None:
     write(tmp_path, [], DATA)
     results.rebuild(tmp_path)
     assert (tmp_path / "claims.json").read_text() == "[]\n"
+
+
+def test_a_claim_that_was_edited_into_another_unit_is_refused(verdict: Judge) -> None:
+    with pytest.raises(
+        ResultsError, match=r"journal\.jsonl:1: a claim does not fit its quantity: expected a dur"
+    ):
+        verdict(claim("median", {"below": "2MB"}))
 
 
 def test_hostile_words_stay_words(verdict: Judge) -> None:

@@ -11,7 +11,8 @@ from click import Context, Group
 from vmvc import registry, stats
 from vmvc.cli import COMMANDS, cli
 from vmvc.errors import ExitCode
-from vmvc.records import Comparison, SummaryRow, Trend, VerdictRecord
+from vmvc.records import Comparison, SummaryRow, Trend
+from vmvc.records_claims import VerdictRecord
 from vmvc.results import MEASUREMENT_COLUMNS, SUMMARY_COLUMNS
 from vmvc.spec import Experiment, Trials
 from vmvc.spec_claims import ON_ONE, ON_SEVERAL

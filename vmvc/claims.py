@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from vmvc.bounds import Verdict
 from vmvc.claims_figures import MOST_TRIALS, Figure, trials_needed
-from vmvc.claims_questions import Measured, Part, Question, Questions
+from vmvc.claims_questions import Question, Questions
+from vmvc.claims_samples import Measured, Part
 from vmvc.claims_sentence import Words, advice, sentence
 from vmvc.claims_spoilers import Spoilers
 from vmvc.plan import Condition
-from vmvc.records import RunRecord, TrialRecord, VerdictRecord
+from vmvc.records import RunRecord, TrialRecord
+from vmvc.records_claims import VerdictRecord
 from vmvc.spec_claims import Claim
 
 
@@ -29,7 +31,7 @@ def verdicts(
         return ()
     known = {f"{one.metric}.{one.quantity}" for one in head.quantities}
     spoilers = Spoilers(head)
-    measured = _measure(head, trials, spoilers)
+    measured = Measured.of(head, _noted(trials, spoilers))
     questions = Questions(head, conditions, measured)
     return tuple(
         _verdict(claim, questions.of(claim), measured, spoilers)
@@ -38,29 +40,12 @@ def verdicts(
     )
 
 
-def _measure(head: RunRecord, trials: Iterable[TrialRecord], spoilers: Spoilers) -> Measured:
-    """Keep of the trials what claims are about."""
-    wanted = {claim.metric for claim in head.claims}
-    metrics = {name.partition(".")[0] for name in wanted}
-    measured = Measured()
+def _noted(trials: Iterable[TrialRecord], spoilers: Spoilers) -> Iterator[TrialRecord]:
+    """Pass trials on but for warm-ups, with what was found in them noted."""
     for trial in trials:
-        if trial.warmup:
-            continue
-        spoilers.note(trial)
-        for metric in metrics.intersection(trial.metrics):
-            measured.trials[trial.condition, metric][trial.outcome] += 1
-        for reading in trial.readings:
-            name = f"{reading.metric}.{reading.quantity}"
-            if name in wanted:
-                sample = measured.samples[trial.condition, name]
-                sample.values.append(reading.value)
-                sample.blocks.append(trial.block)
-                sample.resolution = max(sample.resolution, reading.resolution or 0.0)
-        for absent in trial.absent:
-            name = f"{absent.metric}.{absent.quantity}"
-            if name in wanted:
-                measured.absent[trial.condition, name][absent.reason] += 1
-    return measured
+        if not trial.warmup:
+            spoilers.note(trial)
+            yield trial
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from vmvc import claims_figures as figures
 from vmvc import stats
 from vmvc.bounds import ABOVE_0, Range, range_of
 from vmvc.claims_figures import Figure, Sample
+from vmvc.claims_samples import Measured, Part, joined
 from vmvc.claims_sentence import Scale, beside, figure_of, limits_of, wording_of
 from vmvc.plan import Condition
 from vmvc.records import RunRecord
-from vmvc.spec import Level
 from vmvc.spec_claims import Bound, Claim, Limit
 from vmvc.units import amount, format_percent, measure
-
-Part = tuple[Condition, ...]
-"""Conditions that one figure is made of, in the order in which the claim names their backends."""
-
-
-@dataclass(slots=True)
-class Measured:
-    """What a run measured of what its claims are about; warm-ups are not in it.
-
-    ``samples``: condition and ``metric.quantity`` -> values. ``trials``: condition and metric -> outcomes.
-    ``absent``: condition and ``metric.quantity`` -> reasons why a measured trial has no value.
-    """
-
-    samples: dict[tuple[str, str], Sample] = field(default_factory=lambda: defaultdict(Sample))
-    trials: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    absent: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +74,7 @@ class Questions:
     # --- conditions
 
     def _single(self, claim: Claim) -> list[Part]:
-        return list(self._joined((str(claim.backend),), claim.at))
-
-    def _joined(self, backends: Sequence[str], at: Mapping[str, Level]) -> Iterator[Part]:
-        """Yield every group of one condition a backend whose common factors are at the same levels."""
-        groups: list[Part] = [()]
-        for backend in backends:
-            there = [one for one in self._of[backend] if _agree(one.factors, at)]
-            groups = [
-                (*group, one)
-                for group in groups
-                for one in there
-                if all(_agree(one.factors, other.factors) for other in group)
-            ]
-        yield from groups
+        return list(joined(self._of, (str(claim.backend),), claim.at))
 
     def _sample(self, condition: Condition, claim: Claim) -> Sample:
         return self._measured.samples.get((condition.id, claim.metric), Sample())
@@ -161,7 +132,7 @@ class Questions:
             joined = "divided by" if divided else "minus"
             return f"{figure_of(share)} of {claim.metric} on {of} {joined} that on {to}"
 
-        parts = list(self._joined((pair.of, pair.to), claim.at))
+        parts = list(joined(self._of, (pair.of, pair.to), claim.at))
         return self._bounded(claim, pair, "1" if divided else unit, parts, ask, subject, share=share)
 
     def _order(self, claim: Claim) -> Question:
@@ -183,7 +154,7 @@ class Questions:
 
         pairs = {
             (lower.id, higher.id): (lower, higher)
-            for group in self._joined(chain, claim.at)
+            for group in joined(self._of, chain, claim.at)
             for lower, higher in pairwise(group)
         }
         return Question(
@@ -195,7 +166,7 @@ class Questions:
             subject=subject,
             limits=(0.0,),
             values=lambda part: self._medians(part, claim, 0.5),
-            confidence=1 - (1 - claim.confidence) / (len(chain) - 1),
+            confidence=level_of(claim),
             noun="steps",
         )
 
@@ -351,15 +322,19 @@ class Questions:
         )
 
 
+def level_of(claim: Claim) -> float:
+    """Return the confidence level of each interval that decides: the steps of an order share the claim's.
+
+    Source: Bonferroni's inequality.
+    """
+    steps = len(claim.order.of) - 1 if claim.order is not None else 1
+    return 1 - (1 - claim.confidence) / steps if steps > 1 else claim.confidence
+
+
 def _point(values: Sequence[float], share: float) -> float:
     found = stats.quantile(values, share).value
     assert found is not None
     return found
-
-
-def _agree(one: Mapping[str, Level], other: Mapping[str, Level]) -> bool:
-    """Say whether the factors that both name are at the same levels."""
-    return all(one[path] == other[path] for path in one.keys() & other.keys())
 
 
 def _in_percent(bound: Bound) -> Bound:

@@ -8,13 +8,14 @@ from typing import Final
 
 from vmvc import stats
 from vmvc.bounds import contradictions
-from vmvc.claims_questions import Measured
+from vmvc.claims_questions import level_of
+from vmvc.claims_samples import Measured
 from vmvc.contract import Finding, Severity
 from vmvc.plan import Condition
 from vmvc.records import FindingRecord, RunRecord, TrialRecord
+from vmvc.rows import SERIOUS
 from vmvc.spec_claims import Claim
 from vmvc.stats import Better
-from vmvc.stats.series import ALARM
 from vmvc.wording import listed
 
 FEW: Final = 10
@@ -28,19 +29,15 @@ _HOST_OF_MEMORY: Final = frozenset({"host.ksm", "host.memory", "host.swap", "hos
 """Findings on the host that concern what is counted or in bytes."""
 _STILL: Final = frozenset({"disk", "isolation"})
 """Metrics that do not depend on what else the host does."""
+_ON_QUANTILES: Final = frozenset({"median", "quantile", "ratio", "difference", "order", "reference"})
 _SHOWN: Final = 3
-_FLAGS: Final = {
-    "drift": "values drift in the course of the run",
-    "autocorrelation": "a value depends on the one before",
-    "slow-first": "the first value is far worse than all that follow",
-    "bimodal": "values lie in two heaps, and the median may be of neither",
-    "outliers": "values lie far from the others, and stay in",
-}
-"""Flags of a sample, each raised on about one steady sample in a hundred, too (``vmvc.stats``)."""
 
 
-def contradiction_findings(claims: Sequence[Claim], units: Mapping[str, str]) -> Iterator[Finding]:
-    """Yield a finding for every pair of claims that cannot both hold; ``units``: metric.quantity -> unit."""
+def findings(claims: Sequence[Claim], units: Mapping[str, str], trials: int) -> Iterator[Finding]:
+    """Yield what can be said of the claims before the first trial.
+
+    ``units``: ``metric.quantity`` -> unit; ``trials``: how many each condition gets at most.
+    """
     for one, other in contradictions(claims, units):
         yield Finding(
             "claims.contradiction",
@@ -48,6 +45,24 @@ def contradiction_findings(claims: Sequence[Claim], units: Mapping[str, str]) ->
             f"the claims {one.id} and {other.id} cannot both hold: their bounds on {one.metric} do not meet",
             "correct one of them, or tell the conditions apart with `at`",
         )
+    needs: dict[int, list[str]] = defaultdict(list)
+    for claim in claims:
+        if claim.form in _ON_QUANTILES:
+            needs[stats.least_n(_share(claim), level_of(claim))].append(claim.id)
+    for least, ids in sorted(needs.items()):
+        if trials < least:
+            yield Finding(
+                "claims.few-trials",
+                Severity.WARNING,
+                f"{trials} trials of each condition cannot decide the claims {_some(ids)}: {least} can",
+                f"raise trials.count to {least}",
+            )
+
+
+def _share(claim: Claim) -> float:
+    """Return the quantile that a claim is about."""
+    pair = claim.ratio or claim.difference
+    return claim.quantile.at if claim.quantile is not None else pair.quantile if pair is not None else 0.5
 
 
 class Spoilers:
@@ -95,10 +110,16 @@ class Spoilers:
             return False
         return code not in _HOST_OF_TIME if self._units[claim.metric] == "s" else code in _HOST_OF_MEMORY
 
+    def _concerns(self, claim: Claim, code: str) -> bool:
+        """Say whether what was found in a trial concerns the claim's quantity."""
+        if code.startswith("stop."):
+            return claim.metric.startswith("shutdown.")
+        return not code.startswith("host.") or self._heeds(claim, code)
+
     def _found_in_trials(self, claim: Claim, conditions: Sequence[Condition]) -> Iterator[FindingRecord]:
         for one in conditions:
             for finding, count in self._in_trials.get(one.id, Counter()).items():
-                if not finding.code.startswith("stop.") or claim.metric.startswith("shutdown."):
+                if self._concerns(claim, finding.code):
                     times = f"{count} trial{'s' if count > 1 else ''}"
                     yield finding.model_copy(update={"what": f"{one.id}: {finding.what} ({times})"})
 
@@ -142,20 +163,17 @@ def _flags(
         sample = measured.samples.get((one.id, claim.metric))
         if sample is None or not sample.values:
             continue
-        trend = stats.drift(sample.values)
-        if trend is not None and trend[1] < ALARM:
-            flagged["drift"].append(f"{one.id} (Kendall's tau {trend[0]:.2f})")
-        lag = stats.autocorrelation(sample.values)
-        if lag is not None and not lag[1][0] <= lag[0] <= lag[1][1]:
-            flagged["autocorrelation"].append(f"{one.id} ({lag[0]:.2f})")
-        if stats.slow_first(sample.values, better):
-            flagged["slow-first"].append(one.id)
-        if stats.bimodal(sample.values, sample.resolution):
-            flagged["bimodal"].append(one.id)
-        if outliers := sum(stats.outliers(sample.values)):
-            flagged["outliers"].append(f"{outliers} of {len(sample.values)} of {one.id}")
+        found = stats.describe(sample.values, resolution=sample.resolution, better=better)
+        for flag in found.flags:
+            flagged[flag].append(one.id)
     for flag, where in flagged.items():
-        yield _warning(f"claims.{flag}", f"{_FLAGS[flag]}: {_some(where)}")
+        serious = flag in SERIOUS
+        yield FindingRecord(
+            code=f"flag.{flag}",
+            severity="warning" if serious else "info",
+            what=f"{_some(where)}: {stats.FLAGS[flag]}",
+            remedy=SERIOUS.get(flag, ""),
+        )
 
 
 def _some(words: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections import defaultdict
 from collections.abc import Collection, Mapping
@@ -52,8 +51,10 @@ def check(folder: Path, wanted: Wanted) -> None:
             f"run {head.run} has another definition of {called}: {found.says} ({found.unit})",
             hint="measure the reference again with this version",
         )
-    if wanted.options is not None and (options := _options(folder, wanted.metric)) is not None:
-        differ = sorted(key for key in wanted.options if options.get(key) != wanted.options[key])
+    options = head.options.get(wanted.metric)
+    if options is not None and wanted.options is not None:
+        keys = options.keys() | wanted.options.keys()
+        differ = sorted(key for key in keys if options.get(key) != wanted.options.get(key))
         if differ:
             raise ResultsError(
                 f"run {head.run} measured {wanted.metric} with another {listed(differ, 'and')}",
@@ -109,12 +110,3 @@ def read(
 
 def _named(axes: Mapping[str, object]) -> str:
     return listed(list(axes), "and") if axes else "nothing"
-
-
-def _options(folder: Path, metric: str) -> Mapping[str, Any] | None:
-    """Return the metric's options in the other run, ``None`` where run.json does not tell."""
-    try:
-        found = json.loads((folder / "run.json").read_bytes())["metrics"][metric]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return found if isinstance(found, dict) else None

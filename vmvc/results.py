@@ -10,20 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from pydantic_core import PydanticCustomError
+
 from vmvc import claims, durable, journal, stats
 from vmvc.comparisons import comparisons, trends
 from vmvc.errors import ResultsError, StorageError
 from vmvc.plan import Condition, Plan, show_level
-from vmvc.records import (
-    VERDICTS,
-    FindingRecord,
-    QuantityRecord,
-    ReadingRecord,
-    RunRecord,
-    Summary,
-    TrialRecord,
-    VerdictRecord,
-)
+from vmvc.records import FindingRecord, QuantityRecord, ReadingRecord, RunRecord, Summary, TrialRecord
+from vmvc.records_claims import VERDICTS, VerdictRecord
 from vmvc.rows import Cell, flagged, row_of
 from vmvc.spec import Level, Trials
 
@@ -70,7 +64,15 @@ def verdicts(path: Path) -> tuple[VerdictRecord, ...]:
     Raises: ResultsError.
     """
     head = journal.head(path)
-    return claims.verdicts(head, list(conditions_of(head)), trials_of(path)) if head.claims else ()
+    if not head.claims:
+        return ()
+    try:
+        return claims.verdicts(head, list(conditions_of(head)), trials_of(path))
+    except PydanticCustomError as error:
+        raise ResultsError(
+            f"{path}:1: a claim does not fit its quantity: {error.message()}",
+            hint="restore the journal from a copy",
+        ) from error
 
 
 def claims_json(found: tuple[VerdictRecord, ...]) -> str:

@@ -18,15 +18,15 @@ from typing import Any, Final, Protocol
 
 from filelock import FileLock, Timeout
 
-from vmvc import host, journal, load, results
-from vmvc.claims_spoilers import contradiction_findings
+from vmvc import claims_spoilers, host, journal, load, results
 from vmvc.contract import Backend, Finding, Guest, Preparation, Severity, Tag
 from vmvc.errors import EngineError, Interrupted, ResultsError
 from vmvc.journal import Journal
 from vmvc.load import Loaded
 from vmvc.manifest import digest, head_of, write_inputs
 from vmvc.plan import Condition, Plan, group_metrics
-from vmvc.records import ResumeRecord, RunRecord, Summary, VerdictRecord
+from vmvc.records import ResumeRecord, RunRecord, Summary
+from vmvc.records_claims import VerdictRecord
 from vmvc.runner import Campaign, Runner, Signals, Watcher
 from vmvc.worker import Worker
 
@@ -130,7 +130,7 @@ def _run(
     worker = Worker(folder / "logs" / "worker.log")
     try:
         backends = _backends(loaded, plan)
-        findings = [*_check(backends, worker, watcher, signals), *_about_claims(loaded, watcher)]
+        findings = [*_check(backends, worker, watcher, signals), *_about_claims(loaded, plan, watcher)]
         sweep(list(backends.values()), worker, watcher)
         prepared = _prepare(loaded, plan, worker, watcher, signals)
         path = folder / "journal.jsonl"
@@ -156,9 +156,9 @@ def _run(
         worker.close()
 
 
-def _about_claims(loaded: Loaded, watcher: RunWatcher) -> list[Finding]:
+def _about_claims(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> list[Finding]:
     units = {f"{metric.name}.{one.name}": one.unit for metric in loaded.metrics for one in metric.quantities}
-    findings = list(contradiction_findings(loaded.experiment.claims, units))
+    findings = list(claims_spoilers.findings(loaded.experiment.claims, units, plan.settings.count))
     for finding in findings:
         watcher.found(finding)
     return findings

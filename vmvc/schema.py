@@ -17,7 +17,8 @@ from pydantic_core import core_schema
 
 from vmvc.contract import Backend, Metric
 from vmvc.errors import EngineError
-from vmvc.records import JOURNAL_LINE, VERDICTS, Summary
+from vmvc.records import JOURNAL_LINE, Summary
+from vmvc.records_claims import VERDICTS
 from vmvc.registry import BACKENDS, METRICS, backend_class, metric_class
 from vmvc.spec import Experiment
 from vmvc.units import Duration, Percent, Size

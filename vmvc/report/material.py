@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from vmvc import journal, results
 from vmvc.manifest import digest
-from vmvc.records import ResumeRecord, RunRecord, Summary, TrialRecord, VerdictRecord
+from vmvc.records import ResumeRecord, RunRecord, Summary, TrialRecord
+from vmvc.records_claims import VerdictRecord
 from vmvc.report.figures import Series
 from vmvc.report.plain import clean
 from vmvc.report.view import Notice
