@@ -229,7 +229,7 @@ def test_a_summary_that_is_known_is_not_made_again(tmp_path: Path, monkeypatch: 
     folder = runs.make(tmp_path / "run")
     summary = results.summarise(folder / "journal.jsonl")
     again = view_of(folder)
-    monkeypatch.setattr(results, "summarise", None)
+    monkeypatch.setattr(results, "summary_of", None)
     assert view_of(folder, summary) == again
 
 

@@ -19,7 +19,7 @@ from vmvc.errors import ResultsError
 def command(run: Path, as_json: bool, rebuild: bool) -> None:
     """Print the results of RUN, a run's folder; an experiment's folder stands for its newest run."""
     folder = newest(run)
-    summary = results.rebuild(folder) if rebuild else results.summarise(folder / "journal.jsonl")
+    summary = results.rebuild(folder) if rebuild else results.summary_of(folder)
     if rebuild:
         report.write(folder, summary)
     if as_json:

@@ -82,7 +82,7 @@ def read(folder: Path, summary: Summary | None = None) -> Material:
     path = folder / "journal.jsonl"
     head = journal.head(path)
     notices: list[Notice] = []
-    summary = summary or results.summarise(path)
+    summary = summary or results.summary_of(folder)
     return _collect(folder, summary, _about(folder, notices), _source(folder, head, notices), notices)
 
 
