@@ -1,0 +1,294 @@
+"""Settings under ``tune`` -> a host that has them for the time of a run, and afterwards those it had before.
+
+The values found are on the disk before the first one is changed. They are put back at the end, however it
+comes; after a kill at the next start, or by ``vmvc restore``. Nothing is ever set to an assumed default.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vmvc import host, owner
+from vmvc.contract import Finding, Severity
+from vmvc.errors import CleanupError, EngineError
+from vmvc.host.topology import Split, show_cpus, split
+from vmvc.tuning import saved as store
+from vmvc.tuning.saved import End, Restored, Saved
+from vmvc.tuning.settings import Change, Obstacle, changes, same
+
+__all__ = ["ROOT", "End", "Restored", "Tuned", "leftovers", "restore", "tuned"]
+
+ROOT = Path("/")
+"""Where the host's ``proc`` and ``sys`` are."""
+
+Tell = Callable[[Finding], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """What a run has changed; ``findings`` say so, with the values before and after."""
+
+    settings: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+    split: Split | None = None
+    findings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def cpuset(self) -> tuple[int, ...] | None:
+        """CPUs that guests are kept on, ``None`` where they are free."""
+        return self.split.guest if self.split is not None else None
+
+    def disturbed(self) -> list[Finding]:
+        """Return what somebody else has changed meanwhile, so that it no longer is as tuned."""
+        return [finding for change in self.changes for finding in _disturbed(change)]
+
+
+def restore() -> list[Restored] | None:
+    """Put back what a dead run left changed; ``None`` where there was nothing to put back.
+
+    An empty list: the host was started anew since, and has its own settings again.
+
+    Raises: EngineError where the run still lives, or the values on file cannot be read.
+    """
+    place = store.folder()
+    with store.locked(place):
+        kept = store.read(place)
+        if kept is None:
+            return None
+        if kept.alive:
+            raise EngineError(
+                f"the run that tuned this host still lives ({kept.owner}); it puts everything back itself",
+                hint="end it first: Ctrl-C in its terminal, or kill its process",
+            )
+        return store.put_back(place, kept, ROOT)
+
+
+def leftovers() -> list[Finding]:
+    """Return a finding where a dead run left settings changed; changes nothing."""
+    try:
+        kept = store.read(store.folder())
+    except EngineError as error:
+        return [Finding("tune.unreadable", Severity.WARNING, error.what, error.hint)]
+    if kept is None or kept.alive or kept.boot != host.boot_id():
+        return []
+    paths = ", ".join(str(change.path) for change in kept.changes)
+    return [
+        Finding("tune.left", Severity.WARNING, f"a dead run left this host tuned: {paths}", "vmvc restore")
+    ]
+
+
+@contextmanager
+def tuned(settings: Sequence[str], *, cpus: int, tell: Tell) -> Iterator[Tuned]:
+    """Put back what a dead run left, then tune the host until the block ends.
+
+    ``cpus``: the most that a guest asks for. ``tell`` hears what was put back or could not be.
+
+    Raises: EngineError, before anything is changed, naming every setting that cannot be had here and why;
+    CleanupError where something could not be put back.
+    """
+    after_death = _after_death(tell)
+    if not settings:
+        yield Tuned(findings=tuple(after_death))
+        return
+    found = list(changes(settings, ROOT))
+    obstacles = [one for one in found if isinstance(one, Obstacle)]
+    shares = split(ROOT) if "cpus" in settings else None
+    if "cpus" in settings:
+        obstacles += _cannot_pin(shares, cpus)
+    if obstacles:
+        raise EngineError(
+            "\n".join(f"tune: {one.setting}: {one.what}\n  hint: {one.remedy}" for one in obstacles),
+            hint="what is not under tune stays as it is found",
+        )
+    wanted = tuple(one for one in found if isinstance(one, Change))
+    about = Tuned(tuple(settings), wanted, shares, (*after_death, *_said(wanted, shares)))
+    with _written(tuple(change for change in wanted if change.needed), tell), _pinned(shares):
+        for finding in about.findings[len(after_death) :]:
+            tell(finding)
+        yield about
+
+
+@contextmanager
+def _written(needed: tuple[Change, ...], tell: Tell) -> Iterator[None]:
+    """Save the values found, write those wanted, and put back the values found."""
+    if not needed:
+        yield
+        return
+    place = store.folder()
+    kept = Saved(owner.current(), host.boot_id(), needed)
+    with store.locked(place, make=True):
+        _refuse_another(place)
+        store.write(place, kept)
+    try:
+        for change in needed:
+            _write(change)
+        yield
+    finally:
+        failed = sys.exc_info()[0] is not None
+        with store.locked(place):
+            ends = store.put_back(place, kept, ROOT)
+        problems = [finding for end in ends for finding in _problem(end)]
+        for finding in problems:
+            tell(finding)
+        if not failed and any(end.end is End.FAILED for end in ends):
+            raise CleanupError(
+                "\n".join(finding.what for finding in problems), hint="as the user who tuned: vmvc restore"
+            )
+
+
+def _after_death(tell: Tell) -> list[Finding]:
+    """Put back what a dead run left; a live one's is left alone."""
+    place = store.folder()
+    with store.locked(place):
+        kept = store.read(place)
+        if kept is None or kept.alive:
+            return []
+        ends = store.put_back(place, kept, ROOT)
+    back = [end for end in ends if end.end is End.RESTORED]
+    findings = [finding for end in ends for finding in _problem(end)]
+    if back:
+        shown = ", ".join(f"{one.change.path} to {_show(one.change.found)}" for one in back)
+        what = f"a run that died had left this host tuned; put back: {shown}"
+        findings.insert(0, Finding("tune.restored", Severity.INFO, what, "nothing: it is as it was before"))
+    for finding in findings:
+        tell(finding)
+    if any(end.end is End.FAILED for end in ends):
+        raise EngineError(
+            "\n".join(finding.what for finding in findings), hint="as the user who tuned: vmvc restore"
+        )
+    return findings
+
+
+def _refuse_another(place: Path) -> None:
+    """Never save values that another run has tuned.
+
+    Raises: EngineError.
+    """
+    kept = store.read(place)
+    if kept is not None:
+        raise EngineError(
+            f"another run tunes this host ({kept.owner})",
+            hint="wait for it; vmvc restore helps where it died",
+        )
+    for file in store.others(place):
+        raise EngineError(
+            f"another user's run tunes this host, or died over it: {file}", hint="sudo vmvc restore"
+        )
+
+
+def _write(change: Change) -> None:
+    try:
+        store.write_value(change.path, change.wanted)
+        now = change.path.read_bytes()
+    except OSError as error:
+        raise EngineError(
+            f"tune: {change.setting}: {change.path}: {error.strerror}",
+            hint=f"see why the host refuses it, or leave {change.setting} out of tune",
+        ) from error
+    if not same(now, change.wanted):
+        raise EngineError(
+            f"tune: {change.setting}: {change.path} stays {_show(now)}, got {_show(change.wanted)} to take",
+            hint=f"leave {change.setting} out of tune: its driver does not take it",
+        )
+
+
+def _cannot_pin(shares: Split | None, cpus: int) -> Iterator[Obstacle]:
+    if shares is None:
+        yield Obstacle(
+            "cpus", "guest and prober need a CPU each, and there is one here", "leave cpus out of tune"
+        )
+    elif cpus > len(shares.guest):
+        yield Obstacle(
+            "cpus",
+            f"a guest asks for {cpus} CPUs, and {len(shares.guest)} are left beside the prober's",
+            "lower guest.cpus, or leave cpus out of tune",
+        )
+
+
+@contextmanager
+def _pinned(shares: Split | None) -> Iterator[None]:
+    """Keep this process, and those that it starts, on the prober's CPUs."""
+    if shares is None:
+        yield
+        return
+    before = _affinities()
+    try:
+        _set_affinities({thread: set(shares.prober) for thread in before})
+        yield
+    finally:
+        free = before.get(os.getpid(), set())
+        _set_affinities({thread: before.get(thread, free) for thread in _affinities()})
+
+
+def _affinities() -> dict[int, set[int]]:
+    """Return the CPUs of each thread of this process; a new thread has those of the one that made it."""
+    found = {}
+    for entry in Path("/proc/self/task").iterdir():
+        with suppress(ProcessLookupError):
+            found[int(entry.name)] = os.sched_getaffinity(int(entry.name))
+    return found
+
+
+def _set_affinities(wanted: Mapping[int, set[int]]) -> None:
+    for thread, cpus in wanted.items():
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(thread, cpus)
+
+
+# --- words ------------------------------------------------------------------------------------------------
+
+
+def _said(wanted: Sequence[Change], shares: Split | None) -> Iterator[Finding]:
+    remedy = "compare with trials of the same tuning only; leave it out of tune to measure the host as it is"
+    seen: dict[tuple[str, bytes, bytes], list[Change]] = {}
+    for change in wanted:
+        seen.setdefault((change.setting, change.found.strip(), change.wanted.strip()), []).append(change)
+    for (setting, found, new), alike in seen.items():
+        where = str(alike[0].path) + (f" and {len(alike) - 1} more" if len(alike) > 1 else "")
+        how = (
+            f"from {_show(found)} to {_show(new)}" if found != new else f"nothing to do, it was {_show(new)}"
+        )
+        yield Finding(f"tune.{setting}", Severity.INFO, f"tuned for this run: {where}: {how}", remedy)
+    if shares is not None:
+        beside = ", which are threads of one core" if shares.siblings else ""
+        what = f"guests run on CPU {show_cpus(shares.guest)}, vmvc on CPU {show_cpus(shares.prober)}{beside}"
+        severity = Severity.WARNING if shares.siblings else Severity.INFO
+        yield Finding("tune.cpus", severity, what, remedy)
+
+
+def _problem(end: Restored) -> Iterator[Finding]:
+    change = end.change
+    if end.end is End.LEFT:
+        yield Finding(
+            "tune.changed",
+            Severity.WARNING,
+            f"{change.path} was changed meanwhile and is left alone: it is {_show(end.now)}, vmvc had set "
+            f"{_show(change.wanted)} and found {_show(change.found)}",
+            "see who changes it: a power daemon, or another user",
+        )
+    elif end.end is End.FAILED:
+        what = f"{change.path} could not be put back to {_show(change.found)}: {end.why}"
+        yield Finding("tune.failed", Severity.WARNING, what, "vmvc restore, as root")
+
+
+def _disturbed(change: Change) -> Iterator[Finding]:
+    try:
+        now = change.path.read_bytes()
+    except OSError:
+        return
+    if not same(now, change.wanted):
+        yield Finding(
+            "tune.changed",
+            Severity.WARNING,
+            f"{change.path} no longer is as tuned: it is {_show(now)} instead of {_show(change.wanted)}",
+            "see who changes it: a power daemon, or another user",
+        )
+
+
+def _show(value: bytes) -> str:
+    return value.decode(errors="replace").strip() or "empty"
