@@ -199,6 +199,11 @@ class Guest:
     """CPUs of the host that all of the guest must stay on; ``None``: it is free."""
 
     @property
+    def cpu_list(self) -> str:
+        """``cpuset`` as the kernel, Docker and libvirt read it; "" where the guest is free."""
+        return ",".join(map(str, self.cpuset or ()))
+
+    @property
     def ports(self) -> tuple[int, ...]:
         """Guest ports that the host must reach."""
         match self.ready:
