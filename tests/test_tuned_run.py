@@ -219,7 +219,10 @@ def test_a_run_that_waits_can_be_stopped(tmp_path: Path, root: Path, fake: Calla
     with started(tmp_path, prelude, "run", fake("require: {load: wait}", TUNE)) as running:
         until(running, "waiting at most 10 min")
         running.send_signal(signal.SIGINT)
-        _, err = running.communicate(timeout=30)
+        try:
+            _, err = running.communicate(timeout=30)
+        finally:
+            running.kill()
     assert running.returncode == 130
     assert "nothing was measured" in err
     assert tree(root) == FILES
