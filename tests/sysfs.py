@@ -9,6 +9,7 @@ CPU: Final = "sys/devices/system/cpu"
 FILES: Final = {
     f"{CPU}/cpufreq/policy0/scaling_governor": b"powersave\n",
     f"{CPU}/cpufreq/policy0/scaling_available_governors": b"performance powersave\n",
+    f"{CPU}/cpufreq/policy0/energy_performance_preference": b"balance_performance\n",
     f"{CPU}/cpufreq/policy1/scaling_governor": b"schedutil",
     f"{CPU}/cpufreq/policy10/scaling_governor": b"performance\n",
     f"{CPU}/intel_pstate/no_turbo": b"0\n",
@@ -21,6 +22,7 @@ FILES: Final = {
 }
 """A host of two cores with two threads each."""
 TUNED: Final = {
+    f"{CPU}/cpufreq/policy0/energy_performance_preference": b"performance\n",
     f"{CPU}/cpufreq/policy0/scaling_governor": b"performance\n",
     f"{CPU}/cpufreq/policy1/scaling_governor": b"performance\n",
     f"{CPU}/intel_pstate/no_turbo": b"1\n",

@@ -292,9 +292,8 @@ def test_a_stranger_that_is_a_guest_is_seen(tmp_path: Path) -> None:
 
 
 def test_this_host_is_judged_without_error() -> None:
-    assert [finding.code for finding in host.findings()] == list(
-        dict.fromkeys(finding.code for finding in host.findings())
-    )
+    found = [finding.code for finding in host.findings()]
+    assert found == list(dict.fromkeys(found))
 
 
 def test_a_working_directory_that_is_gone_does_no_harm(
@@ -334,7 +333,7 @@ def test_noise_that_the_host_does_not_show_is_left_out() -> None:
 
 def noisy(**found: float) -> list[str]:
     noise = {"seconds": 10.0, **found}
-    return [finding.code for finding in host.noise_findings(noise, threads=4, cpus=1)]
+    return [finding.code for finding in host.noise_findings(noise, threads=4, cpus=1, room=4)]
 
 
 def test_a_quiet_trial_has_no_findings() -> None:
@@ -356,12 +355,13 @@ def test_a_trial_that_was_disturbed_is_flagged(noise: Mapping[str, float], code:
 
 def test_one_tick_of_steal_proves_nothing() -> None:
     short = {"seconds": 0.1, "steal_s": 0.01}
-    assert list(host.noise_findings(short, threads=2, cpus=1)) == []
+    assert list(host.noise_findings(short, threads=2, cpus=1, room=2)) == []
 
 
 def test_a_guest_that_may_use_all_cpus_waits_for_itself() -> None:
     noise = {"seconds": 1.0, "cpu_pressure_s": 0.9}
-    assert list(host.noise_findings(noise, threads=2, cpus=2)) == []
+    assert list(host.noise_findings(noise, threads=8, cpus=2, room=2)) == []
+    assert [one.code for one in host.noise_findings(noise, threads=8, cpus=2, room=3)] == ["host.pressure"]
 
 
 def test_throttling_is_counted_once_for_a_package(tmp_path: Path) -> None:

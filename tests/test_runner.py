@@ -69,7 +69,7 @@ class Bench:
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what else this host does out of the records."""
-    monkeypatch.setattr(host, "noise_findings", lambda found, *, threads, cpus: ())
+    monkeypatch.setattr(host, "noise_findings", lambda found, *, threads, cpus, room: ())
     monkeypatch.setattr(KernelLog, "new", lambda self: None)
 
 

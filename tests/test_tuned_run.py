@@ -155,10 +155,13 @@ def test_restore_prints_what_was_put_back(tmp_path: Path, root: Path, fake: Call
         running.kill()
         running.communicate(timeout=30)
     (root / ASLR).write_bytes(b"1\n")
+    no_engines = f"{on(root)}; from vmvc import registry; registry.backend_kinds = list"
+    doctor = json.loads(said(tmp_path, no_engines, "doctor", "--json").out)
+    assert "tune.left" in codes(doctor["host"])
     done = said(tmp_path, on(root), "restore")
     assert done.code == 0, done.err
     lines = done.out.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert f"{root / ASLR}: left alone: it is 1, vmvc had set 0 and found 2" in lines
     assert f"{root}/sys/devices/system/cpu/cpufreq/policy0/scaling_governor: put back to powersave" in lines
     assert tree(root) == {**FILES, ASLR: b"1\n"}

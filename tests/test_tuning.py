@@ -68,7 +68,7 @@ def test_a_tuned_host_has_what_is_wanted_and_then_what_it_had(root: Path) -> Non
         assert about.disturbed() == []
     assert tree(root) == FILES
     assert store.read(store.folder()) is None
-    assert heard.codes == ["tune.governor", "tune.governor", "tune.governor", "tune.turbo", "tune.aslr"]
+    assert heard.codes == [*["tune.governor"] * 4, "tune.turbo", "tune.aslr"]
     said = " | ".join(finding.what for finding in heard)
     assert "policy0/scaling_governor: from powersave to performance" in said
     assert "policy10/scaling_governor: nothing to do, it was performance" in said
@@ -77,6 +77,7 @@ def test_a_tuned_host_has_what_is_wanted_and_then_what_it_had(root: Path) -> Non
 
 
 def test_equal_changes_are_told_once(root: Path) -> None:
+    (root / f"{CPU}/cpufreq/policy0/energy_performance_preference").unlink()
     for number in (0, 1, 10):
         (root / f"{CPU}/cpufreq/policy{number}/scaling_governor").write_bytes(b"ondemand\n")
     (root / f"{CPU}/cpufreq/policy0/scaling_available_governors").write_bytes(b"ondemand performance\n")
@@ -91,6 +92,23 @@ def test_turbo_of_other_drivers(root: Path) -> None:
     with tuning.tuned(["turbo"], cpus=1, tell=lambda finding: None):
         assert tree(root) == {**before, f"{CPU}/cpufreq/boost": b"0\n"}
     assert tree(root) == before
+
+
+def test_a_driver_whose_governor_rules_the_preference_gets_both_back(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As intel_pstate: no preference can be set under the governor performance."""
+    write, governor = store.write_value, root / POLICY
+
+    def driver(path: Path, value: bytes) -> None:
+        if path.name == "energy_performance_preference" and governor.read_bytes() == b"performance\n":
+            raise OSError(16, "Device or resource busy")
+        write(path, value)
+
+    monkeypatch.setattr(store, "write_value", driver)
+    with tuning.tuned(["governor"], cpus=1, tell=lambda finding: None):
+        assert governor.read_bytes() == b"performance\n"
+    assert tree(root) == FILES
 
 
 def test_governors_of_old_kernels(root: Path) -> None:
@@ -232,16 +250,16 @@ print(json.dumps(ends))
 
 
 def test_killed_before_any_write_everything_comes_back(tmp_path: Path) -> None:
-    """Four writes tune the host and four put it back: killed at each of them, and then not at all."""
+    """Five writes tune the host and five put it back: killed at each of them, and then not at all."""
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path / "host")],
         cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     ends = json.loads(done.stdout)
-    assert [status for status, *_ in ends] == [*[9] * 8, 0]
-    assert [as_killed for _, as_killed, *_ in ends] == [False, *[True] * 7, False]
-    assert [back for _, _, back, *_ in ends] == [*[True] * 8, False]
+    assert [status for status, *_ in ends] == [*[9] * 10, 0]
+    assert [as_killed for _, as_killed, *_ in ends] == [False, *[True] * 9, False]
+    assert [back for _, _, back, *_ in ends] == [*[True] * 10, False]
     assert all(same and forgotten for *_, same, forgotten in ends)
 
 

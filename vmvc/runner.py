@@ -161,7 +161,8 @@ class Runner:
         if self._signals.count and outcome.failure is not None:
             raise self._stopped()
         noise = host.noise_between(before, host.noise())
-        outcome.findings += host.noise_findings(noise, threads=self._threads, cpus=guest.cpus)
+        room = len(guest.cpuset) if guest.cpuset is not None else self._threads
+        outcome.findings += host.noise_findings(noise, threads=self._threads, cpus=guest.cpus, room=room)
         lines = kernel.new()
         if lines is not None:
             noise["kernel_warnings"] = float(lines.grave)

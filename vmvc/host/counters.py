@@ -80,11 +80,11 @@ def noise_between(before: Noise, after: Noise) -> dict[str, float]:
     return found
 
 
-def noise_findings(found: Mapping[str, float], *, threads: int, cpus: int) -> Iterator[Finding]:
+def noise_findings(found: Mapping[str, float], *, threads: int, cpus: int, room: int) -> Iterator[Finding]:
     """Yield what of ``noise_between`` may have spoiled a trial.
 
-    ``threads``: CPUs of the host; ``cpus``: those of the guest. Where the guest may use all CPUs, its own
-    threads wait for one another and pressure says nothing about others.
+    ``threads``: CPUs of the host; ``cpus``: those of the guest; ``room``: those of the host that it may
+    be on. Where none is to spare, its own threads wait for one another, and pressure says nothing of others.
     """
     seconds = found["seconds"]
     # The counter is cut to whole ticks, so the difference may be too high by almost one.
@@ -95,7 +95,7 @@ def noise_findings(found: Mapping[str, float], *, threads: int, cpus: int) -> It
             f"the hypervisor took away more than {STOLEN:.0%} of the CPU time during the trial",
             "compare with trials without this finding; measure on bare hardware, or at a quieter hour",
         )
-    if cpus < threads and found.get("cpu_pressure_s", 0.0) > PRESSED * seconds:
+    if cpus < room and found.get("cpu_pressure_s", 0.0) > PRESSED * seconds:
         yield _warning(
             "host.pressure",
             f"some task waited for a CPU in more than {PRESSED:.0%} of the trial",

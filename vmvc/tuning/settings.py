@@ -10,12 +10,17 @@ from typing import Final
 
 _CPU: Final = "sys/devices/system/cpu"
 _GOVERNORS: Final = (f"{_CPU}/cpufreq/policy*/scaling_governor", f"{_CPU}/cpu[0-9]*/cpufreq/scaling_governor")
+_PREFERENCE: Final = "energy_performance_preference"
+"""Set beside the governor: some drivers change it with the governor and do not change it back."""
 _NO_TURBO: Final = f"{_CPU}/intel_pstate/no_turbo"
 _BOOST: Final = f"{_CPU}/cpufreq/boost"
 _ASLR: Final = "proc/sys/kernel/randomize_va_space"
 
 PATTERNS: Final[Mapping[str, tuple[str, ...]]] = {
-    "governor": _GOVERNORS,
+    "governor": (
+        *_GOVERNORS,
+        *(pattern.replace("scaling_governor", _PREFERENCE) for pattern in _GOVERNORS),
+    ),
     "turbo": (_NO_TURBO, _BOOST),
     "aslr": (_ASLR,),
 }
@@ -77,6 +82,10 @@ def _governor(root: Path) -> Iterator[Change | Obstacle]:
                 "governor", f"{file.parent}: there is no governor performance", "leave governor out"
             )
         else:
+            # First: a driver whose governor is performance may refuse any preference.
+            preference = file.with_name(_PREFERENCE)
+            if preference.exists():
+                yield _change("governor", preference, b"performance\n")
             yield _change("governor", file, b"performance\n")
 
 
