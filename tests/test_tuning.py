@@ -370,6 +370,28 @@ def test_what_cannot_be_put_back_stays_on_file(root: Path, monkeypatch: pytest.M
     assert tree(root) == FILES
 
 
+def test_what_root_left_is_told_to_everybody(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "SYSTEM", tmp_path / "var")
+    monkeypatch.delenv("VMVC_STATE")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    leave_dead(root)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    heard = Heard()
+    with tuning.tuned([], cpus=1, tell=heard.append) as about:
+        assert heard.codes == ["tune.left"]
+        assert heard[0].remedy == "sudo vmvc restore"
+        assert list(about.findings) == heard
+    assert "a run of root's tunes this host" in refused(["turbo"])
+    assert tuning.restore() is None
+    assert (root / ASLR).read_bytes() == b"0\n"
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert tuning.restore() is not None
+    assert tree(root) == FILES
+
+
 # --- the file ---------------------------------------------------------------------------------------------
 
 

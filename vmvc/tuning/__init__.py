@@ -69,17 +69,9 @@ def restore() -> list[Restored] | None:
 
 
 def leftovers() -> list[Finding]:
-    """Return a finding where a dead run left settings changed; changes nothing."""
-    try:
-        kept = store.read(store.folder())
-    except EngineError as error:
-        return [Finding("tune.unreadable", Severity.WARNING, error.what, error.hint)]
-    if kept is None or kept.alive or kept.boot != host.boot_id():
-        return []
-    paths = ", ".join(str(change.path) for change in kept.changes)
-    return [
-        Finding("tune.left", Severity.WARNING, f"a dead run left this host tuned: {paths}", "vmvc restore")
-    ]
+    """Return a finding where a dead run, of this user or of root, left settings changed; changes nothing."""
+    own = store.folder()
+    return [finding for place in (own, *store.others(own)) for finding in _left(place, own)]
 
 
 @contextmanager
@@ -92,6 +84,9 @@ def tuned(settings: Sequence[str], *, cpus: int, tell: Tell) -> Iterator[Tuned]:
     CleanupError where something could not be put back.
     """
     after_death = _after_death(tell)
+    for finding in leftovers():
+        after_death.append(finding)
+        tell(finding)
     if not settings:
         yield Tuned(findings=tuple(after_death))
         return
@@ -164,6 +159,18 @@ def _after_death(tell: Tell) -> list[Finding]:
     return findings
 
 
+def _left(place: Path, own: Path) -> Iterator[Finding]:
+    try:
+        kept = store.read(place)
+    except EngineError as error:
+        yield Finding("tune.unreadable", Severity.WARNING, error.what, error.hint)
+        return
+    if kept is not None and not kept.alive and kept.boot == host.boot_id():
+        paths = ", ".join(str(change.path) for change in kept.changes)
+        cure = "vmvc restore" if place == own else "sudo vmvc restore"
+        yield Finding("tune.left", Severity.WARNING, f"a dead run left this host tuned: {paths}", cure)
+
+
 def _refuse_another(place: Path) -> None:
     """Never save values that another run has tuned.
 
@@ -175,9 +182,9 @@ def _refuse_another(place: Path) -> None:
             f"another run tunes this host ({kept.owner})",
             hint="wait for it; vmvc restore helps where it died",
         )
-    for file in store.others(place):
+    if store.others(place):
         raise EngineError(
-            f"another user's run tunes this host, or died over it: {file}", hint="sudo vmvc restore"
+            "a run of root's tunes this host, or died over it", hint="wait for it, or: sudo vmvc restore"
         )
 
 
@@ -198,7 +205,9 @@ def _write(change: Change) -> None:
 
 
 def _cannot_pin(shares: Split | None, cpus: int) -> Iterator[Obstacle]:
-    if shares is None:
+    if not hasattr(os, "sched_setaffinity"):
+        yield Obstacle("cpus", "this host keeps no process on a CPU", "leave cpus out of tune")
+    elif shares is None:
         yield Obstacle(
             "cpus", "guest and prober need a CPU each, and there is one here", "leave cpus out of tune"
         )

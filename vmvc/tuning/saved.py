@@ -180,8 +180,8 @@ def put_back(place: Path, saved: Saved, root: Path) -> list[Restored]:
 
 
 def others(place: Path) -> Sequence[Path]:
-    """Return the files of other users in which values of this host may be kept."""
-    return [file for file in (file_of(SYSTEM),) if place != SYSTEM and not _given() and file.exists()]
+    """Return the folders of other users in which values of this host are kept, as far as they are known."""
+    return [SYSTEM] if place != SYSTEM and not _given() and file_of(SYSTEM).exists() else []
 
 
 def write_value(path: Path, value: bytes) -> None:
