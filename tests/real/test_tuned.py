@@ -21,7 +21,11 @@ from vmvc.host.topology import split
 ASLR = Path("/proc/sys/kernel/randomize_va_space")
 ALL = """\
 name: tuned
-backends: [process, docker, libvirt]
+backends:
+  process: {}
+  docker: {}
+  libvirt: {}
+  embedded: {kind: libvirt, options: {uri: "qemu:///embed"}}
 metrics: {memory: {settle: 1500ms}}
 trials: {count: 1, warmup: 0, timeout: 90s}
 tune: [aslr, cpus]
@@ -102,6 +106,7 @@ def test_guests_and_prober_stay_on_cpus_of_their_own(tmp_path: Path) -> None:
     assert tuned - {before} == {b"0\n"}
     assert ASLR.read_bytes() == before
     assert set(last) == {"prober", "process", "docker", "libvirt"}
+    assert len(last["libvirt"]) == 2
     for who, pids in last.items():
         wanted = shares.prober if who == "prober" else shares.guest
         for sets in pids.values():

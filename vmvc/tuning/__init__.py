@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmvc import host, owner
 from vmvc.contract import Finding, Severity
 from vmvc.errors import CleanupError, EngineError
-from vmvc.host.topology import Split, show_cpus, split
+from vmvc.host.topology import Split, split
 from vmvc.tuning import saved as store
+from vmvc.tuning.affinity import pinned
 from vmvc.tuning.saved import End, Restored, Saved
 from vmvc.tuning.settings import Change, Obstacle, changes, same
+from vmvc.tuning.words import no_longer, problem, said, show
 
 __all__ = ["ROOT", "End", "Restored", "Tuned", "leftovers", "restore", "tuned"]
 
@@ -45,7 +47,7 @@ class Tuned:
 
     def disturbed(self) -> list[Finding]:
         """Return what somebody else has changed meanwhile, so that it no longer is as tuned."""
-        return [finding for change in self.changes for finding in _disturbed(change)]
+        return [finding for change in self.changes for finding in no_longer(change)]
 
 
 def restore() -> list[Restored] | None:
@@ -101,8 +103,8 @@ def tuned(settings: Sequence[str], *, cpus: int, tell: Tell) -> Iterator[Tuned]:
             hint="what is not under tune stays as it is found",
         )
     wanted = tuple(one for one in found if isinstance(one, Change))
-    about = Tuned(tuple(settings), wanted, shares, (*after_death, *_said(wanted, shares)))
-    with _written(tuple(change for change in wanted if change.needed), tell), _pinned(shares):
+    about = Tuned(tuple(settings), wanted, shares, (*after_death, *said(wanted, shares)))
+    with _written(tuple(change for change in wanted if change.needed), tell), pinned(shares):
         for finding in about.findings[len(after_death) :]:
             tell(finding)
         yield about
@@ -127,7 +129,7 @@ def _written(needed: tuple[Change, ...], tell: Tell) -> Iterator[None]:
         failed = sys.exc_info()[0] is not None
         with store.locked(place):
             ends = store.put_back(place, kept, ROOT)
-        problems = [finding for end in ends for finding in _problem(end)]
+        problems = [finding for end in ends for finding in problem(end)]
         for finding in problems:
             tell(finding)
         if not failed and any(end.end is End.FAILED for end in ends):
@@ -145,9 +147,9 @@ def _after_death(tell: Tell) -> list[Finding]:
             return []
         ends = store.put_back(place, kept, ROOT)
     back = [end for end in ends if end.end is End.RESTORED]
-    findings = [finding for end in ends for finding in _problem(end)]
+    findings = [finding for end in ends for finding in problem(end)]
     if back:
-        shown = ", ".join(f"{one.change.path} to {_show(one.change.found)}" for one in back)
+        shown = ", ".join(f"{one.change.path} to {show(one.change.found)}" for one in back)
         what = f"a run that died had left this host tuned; put back: {shown}"
         findings.insert(0, Finding("tune.restored", Severity.INFO, what, "nothing: it is as it was before"))
     for finding in findings:
@@ -199,7 +201,7 @@ def _write(change: Change) -> None:
         ) from error
     if not same(now, change.wanted):
         raise EngineError(
-            f"tune: {change.setting}: {change.path} stays {_show(now)}, got {_show(change.wanted)} to take",
+            f"tune: {change.setting}: {change.path} is still {show(now)}, {show(change.wanted)} was not taken",
             hint=f"leave {change.setting} out of tune: its driver does not take it",
         )
 
@@ -217,87 +219,3 @@ def _cannot_pin(shares: Split | None, cpus: int) -> Iterator[Obstacle]:
             f"a guest asks for {cpus} CPUs, and {len(shares.guest)} are left beside the prober's",
             "lower guest.cpus, or leave cpus out of tune",
         )
-
-
-@contextmanager
-def _pinned(shares: Split | None) -> Iterator[None]:
-    """Keep this process, and those that it starts, on the prober's CPUs."""
-    if shares is None:
-        yield
-        return
-    before = _affinities()
-    try:
-        _set_affinities({thread: set(shares.prober) for thread in before})
-        yield
-    finally:
-        free = before.get(os.getpid(), set())
-        _set_affinities({thread: before.get(thread, free) for thread in _affinities()})
-
-
-def _affinities() -> dict[int, set[int]]:
-    """Return the CPUs of each thread of this process; a new thread has those of the one that made it."""
-    found = {}
-    for entry in Path("/proc/self/task").iterdir():
-        with suppress(ProcessLookupError):
-            found[int(entry.name)] = os.sched_getaffinity(int(entry.name))
-    return found
-
-
-def _set_affinities(wanted: Mapping[int, set[int]]) -> None:
-    for thread, cpus in wanted.items():
-        with suppress(ProcessLookupError):
-            os.sched_setaffinity(thread, cpus)
-
-
-# --- words ------------------------------------------------------------------------------------------------
-
-
-def _said(wanted: Sequence[Change], shares: Split | None) -> Iterator[Finding]:
-    remedy = "compare with trials of the same tuning only; leave it out of tune to measure the host as it is"
-    seen: dict[tuple[str, bytes, bytes], list[Change]] = {}
-    for change in wanted:
-        seen.setdefault((change.setting, change.found.strip(), change.wanted.strip()), []).append(change)
-    for (setting, found, new), alike in seen.items():
-        where = str(alike[0].path) + (f" and {len(alike) - 1} more" if len(alike) > 1 else "")
-        how = (
-            f"from {_show(found)} to {_show(new)}" if found != new else f"nothing to do, it was {_show(new)}"
-        )
-        yield Finding(f"tune.{setting}", Severity.INFO, f"tuned for this run: {where}: {how}", remedy)
-    if shares is not None:
-        beside = ", which are threads of one core" if shares.siblings else ""
-        what = f"guests run on CPU {show_cpus(shares.guest)}, vmvc on CPU {show_cpus(shares.prober)}{beside}"
-        severity = Severity.WARNING if shares.siblings else Severity.INFO
-        yield Finding("tune.cpus", severity, what, remedy)
-
-
-def _problem(end: Restored) -> Iterator[Finding]:
-    change = end.change
-    if end.end is End.LEFT:
-        yield Finding(
-            "tune.changed",
-            Severity.WARNING,
-            f"{change.path} was changed meanwhile and is left alone: it is {_show(end.now)}, vmvc had set "
-            f"{_show(change.wanted)} and found {_show(change.found)}",
-            "see who changes it: a power daemon, or another user",
-        )
-    elif end.end is End.FAILED:
-        what = f"{change.path} could not be put back to {_show(change.found)}: {end.why}"
-        yield Finding("tune.failed", Severity.WARNING, what, "vmvc restore, as root")
-
-
-def _disturbed(change: Change) -> Iterator[Finding]:
-    try:
-        now = change.path.read_bytes()
-    except OSError:
-        return
-    if not same(now, change.wanted):
-        yield Finding(
-            "tune.changed",
-            Severity.WARNING,
-            f"{change.path} no longer is as tuned: it is {_show(now)} instead of {_show(change.wanted)}",
-            "see who changes it: a power daemon, or another user",
-        )
-
-
-def _show(value: bytes) -> str:
-    return value.decode(errors="replace").strip() or "empty"
