@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from click import Context, Group
@@ -13,7 +14,7 @@ from vmvc.cli import COMMANDS, cli
 from vmvc.errors import ExitCode
 from vmvc.records import SummaryRow
 from vmvc.results import MEASUREMENT_COLUMNS, SUMMARY_COLUMNS
-from vmvc.spec import Experiment, Trials
+from vmvc.spec import CODES, GROUPS, Experiment, Setting, Trials
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -81,3 +82,17 @@ def test_every_example_is_named_and_every_named_one_exists() -> None:
 )
 def test_every_path_that_is_named_exists(name: str) -> None:
     assert (ROOT / name).exists()
+
+
+@pytest.mark.parametrize("name", [*CODES, *GROUPS, *get_args(Setting), "wait_timeout"])
+def test_every_finding_and_setting_of_the_host_is_there(name: str) -> None:
+    section = README[README.index("\n## Noise\n") : README.index("\n## A run's folder\n")]
+    assert re.search(rf"\b{name}\b", section)
+
+
+@pytest.mark.parametrize(("group", "codes"), GROUPS.items())
+def test_every_group_is_told_as_it_is(group: str, codes: tuple[str, ...]) -> None:
+    found = re.search(rf"`{group}` stands for|`{group}` for", README)
+    assert found is not None
+    told = re.findall(r"`(\w+)`", README[found.end() : found.end() + 200].split(".")[0].split(";")[0])
+    assert tuple(told) == codes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import subprocess
 import tempfile
@@ -27,6 +28,7 @@ from vmvc.contract import (
     DiskUsage,
     Finding,
     Guest,
+    Instance,
     Metric,
     Observes,
     Options,
@@ -39,7 +41,15 @@ from vmvc.contract import (
     Severity,
     Tag,
 )
-from vmvc.errors import CleanupError, DeadlineExceeded, StepFailed, Unavailable, VmvcError
+from vmvc.errors import (
+    CleanupError,
+    DeadlineExceeded,
+    Fault,
+    InputError,
+    StepFailed,
+    Unavailable,
+    VmvcError,
+)
 from vmvc.spec import BUILT_IN_IMAGES, Console, Exec, Http, ReadyConsole, ReadyExec, ReadyHttp
 from vmvc.testing import BackendContract, MetricContract
 from vmvc.testing import backend as backend_contract
@@ -97,6 +107,12 @@ class FakeContract(BackendContract):
 
     def shows(self, variable: str) -> Sequence[str]:
         return ("printenv", variable)
+
+    def cpus_of(self, instance: Instance) -> set[tuple[int, ...]]:
+        """A thread of this process has no CPUs of its own: the guest's folder says which it was told."""
+        assert isinstance(instance, FakeInstance)
+        told = instance.cpuset()
+        return {told if told is not None else tuple(sorted(os.sched_getaffinity(0)))}
 
 
 class TestFake(FakeContract):
@@ -470,7 +486,20 @@ class UncloseableConsole(FakeInstance):
         return Uncloseable(super().console())
 
 
+class IgnoresItsCpus(FakeInstance):
+    def start(self) -> None:
+        self.guest = replace(self.guest, cpuset=None)
+        super().start()
+
+
 # --- faulty backends --------------------------------------------------------------------------------------
+
+
+class RefusesCpusWithoutAWord(FakeBackend):
+    def prepare(self, guest: Guest) -> Preparation:
+        if guest.cpuset is not None:
+            raise InputError(Fault("no"))
+        return super().prepare(guest)
 
 
 class BadKind(FakeBackend):
@@ -608,6 +637,8 @@ def _with(instance: type[FakeInstance]) -> type[FakeBackend]:
 
 
 FAULTS: Sequence[tuple[type[FakeInstance | FakeBackend], str, tuple[object, ...]]] = [
+    (IgnoresItsCpus, "a_guest_stays_on_its_cpus_or_is_refused", ()),
+    (RefusesCpusWithoutAWord, "a_guest_stays_on_its_cpus_or_is_refused", ()),
     (JoinsArgvInShell, "run_passes_every_argument_as_given", ()),
     (JoinsAndSplitsArgv, "run_passes_every_argument_as_given", ()),
     (LosesEmptyArguments, "run_passes_every_argument_as_given", ()),

@@ -195,6 +195,13 @@ class Guest:
     env: Mapping[str, str] = field(default_factory=dict)
     boot: Literal["command", "systemd"] = "command"
     folder: Path = Path()
+    cpuset: tuple[int, ...] | None = None
+    """CPUs of the host that all of the guest must stay on; ``None``: it is free."""
+
+    @property
+    def cpu_list(self) -> str:
+        """``cpuset`` as the kernel, Docker and libvirt read it; "" where the guest is free."""
+        return ",".join(map(str, self.cpuset or ()))
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -367,7 +374,8 @@ class Backend(ABC):
     def prepare(self, guest: Guest) -> Preparation:
         """Do what is slow and untimed: pull, build, convert. Idempotent.
 
-        Raises: ImageError, EngineError, InputError (a guest that this backend cannot run).
+        Raises: ImageError, EngineError, InputError (a guest that this backend cannot run; also one with a
+        ``cpuset``, where the backend cannot keep it there).
         """
 
     @abstractmethod

@@ -92,7 +92,7 @@ class _Check:
     # --- plug-ins
 
     def lists(self) -> None:
-        for key in ("backends", "metrics"):
+        for key in ("backends", "metrics", "tune"):
             node = self._root.get(key)
             seen: set[str] = set()
             for item in node.value if node is not None and isinstance(node.value, list) else ():

@@ -55,7 +55,12 @@ def write_inputs(
     findings: Sequence[Finding],
     prepared: Mapping[str, Preparation],
     backends: Mapping[str, Any],
+    tuned: Sequence[str] = (),
 ) -> None:
+    """Write experiment.yaml and run.json; ``tuned``: settings of the host that the run has changed.
+
+    Raises: StorageError.
+    """
     settings = plan.settings
     about = {
         "version": VERSION,
@@ -76,7 +81,7 @@ def write_inputs(
             "groups": plan.groups,
             "only": plan.only,
         },
-        "host": dict(host.facts()),
+        "host": {**host.facts(), "tuned": " ".join(tuned)},
         "findings": [asdict(finding) for finding in findings],
         "backends": backends,
         "metrics": {

@@ -171,6 +171,9 @@ class ResumeRecord(Record):
     wall: str = Field(description="Wall-clock time (UTC, ISO 8601).")
     boot: str = Field(default="", description="Boot id of the host.")
     repaired_bytes: int = Field(default=0, ge=0, description="Bytes of a torn last line that were cut off.")
+    findings: tuple[FindingRecord, ...] = Field(
+        default=(), description="What was found on host and engines when it was taken up."
+    )
 
 
 JournalLine = Annotated[RunRecord | TrialRecord | ResumeRecord, Field(discriminator="record")]

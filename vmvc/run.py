@@ -6,27 +6,25 @@ Prints nothing: a watcher is told what happens.
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from filelock import FileLock, Timeout
-
-from vmvc import host, journal, load, results
-from vmvc.contract import Backend, Finding, Guest, Preparation, Severity, Tag
+from vmvc import host, journal, load, preflight, results
+from vmvc.contract import Backend, Finding, Guest, MonotonicClock, Preparation, Severity, Tag
 from vmvc.errors import EngineError, Interrupted, ResultsError
 from vmvc.journal import Journal
 from vmvc.load import Loaded
+from vmvc.lock import measuring
 from vmvc.manifest import digest, head_of, write_inputs
 from vmvc.plan import Condition, Plan, group_metrics
-from vmvc.records import ResumeRecord, RunRecord, Summary
-from vmvc.runner import Campaign, Runner, Signals, Watcher
+from vmvc.records import FindingRecord, ResumeRecord, RunRecord, Summary
+from vmvc.runner import Bind, Campaign, Runner, Signals, Watcher
+from vmvc.tuning import Tuned, tuned
 from vmvc.worker import Worker
 
 CHECK_TIMEOUT: Final = 60.0
@@ -38,6 +36,7 @@ class RunWatcher(Watcher, Protocol):
 
     def checking(self, backend: str) -> None: ...
     def found(self, finding: Finding) -> None: ...
+    def waiting(self, findings: Sequence[Finding], left: float) -> None: ...
     def swept(self, tag: Tag) -> None: ...
     def opened(self, folder: Path, plan: Plan, done: int) -> None: ...
 
@@ -68,10 +67,10 @@ def start(loaded: Loaded, plan: Plan, parent: Path, watcher: RunWatcher, *, wait
     """
     run = f"{datetime.now(UTC):%Y%m%dt%H%M%Sz}-{secrets.token_hex(2)}"
     folder = parent / loaded.experiment.name / run
-    with _measuring(wait), Signals().installed() as signals:
+    with measuring(wait), Signals().installed() as signals, _tuned(loaded, plan, watcher) as about:
         _make(folder)
         try:
-            return _run(loaded, plan, folder, run, watcher, signals)
+            return _run(loaded, plan, folder, run, watcher, signals, about)
         except BaseException:
             if not (folder / "journal.jsonl").exists():
                 _discard(folder)
@@ -87,8 +86,8 @@ def resume(folder: Path, watcher: RunWatcher, *, wait: bool = False) -> Finished
     head = journal.head(folder / "journal.jsonl")
     loaded = _reload(folder, head)
     plan = plan_of(loaded, only=head.only, count=head.count)
-    with _measuring(wait), Signals().installed() as signals:
-        return _run(loaded, plan, folder, head.run, watcher, signals)
+    with measuring(wait), Signals().installed() as signals, _tuned(loaded, plan, watcher) as about:
+        return _run(loaded, plan, folder, head.run, watcher, signals, about)
 
 
 def prepare_only(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> dict[str, Preparation]:
@@ -99,8 +98,9 @@ def prepare_only(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> dict[str, P
     worker = Worker()
     try:
         with Signals().installed() as signals:
+            _host(watcher, None)
             _check(_backends(loaded, plan), worker, watcher, signals)
-            return _prepare(loaded, plan, worker, watcher, signals)
+            return _prepare(_binder(loaded, None), plan, worker, watcher, signals)
     finally:
         worker.close()
 
@@ -123,27 +123,46 @@ def _reload(folder: Path, head: RunRecord) -> Loaded:
 
 
 def _run(
-    loaded: Loaded, plan: Plan, folder: Path, run: str, watcher: RunWatcher, signals: Signals
+    loaded: Loaded,
+    plan: Plan,
+    folder: Path,
+    run: str,
+    watcher: RunWatcher,
+    signals: Signals,
+    about: Tuned,
 ) -> Finished:
     worker = Worker(folder / "logs" / "worker.log")
+    require, before = loaded.experiment.require, host.noise()
     try:
         backends = _backends(loaded, plan)
         findings = _check(backends, worker, watcher, signals)
         sweep(list(backends.values()), worker, watcher)
-        prepared = _prepare(loaded, plan, worker, watcher, signals)
+        findings = [*about.findings, *_host(watcher, before), *findings]
+        preflight.refuse(findings, require)
+        bind = _binder(loaded, about.cpuset)
+        prepared = _prepare(bind, plan, worker, watcher, signals)
+        findings = [one for one in findings if preflight.decision(one, require) != "wait"]
+        findings += preflight.settle(
+            require, host.findings, MonotonicClock(), waiting=watcher.waiting, tick=_stopper(signals)
+        )
         path = folder / "journal.jsonl"
         resumed = path.exists()
         if not resumed:
-            write_inputs(loaded, plan, folder, run, findings, prepared, _describe(backends, worker))
+            facts = _describe(backends, worker)
+            write_inputs(loaded, plan, folder, run, findings, prepared, facts, about.settings)
         with Journal(path) as book:
             if resumed:
                 wall = datetime.now(UTC).isoformat(timespec="seconds")
-                book.append(ResumeRecord(wall=wall, boot=host.boot_id(), repaired_bytes=book.repaired))
+                found = tuple(FindingRecord.of(finding) for finding in findings)
+                record = ResumeRecord(
+                    wall=wall, boot=host.boot_id(), repaired_bytes=book.repaired, findings=found
+                )
+                book.append(record)
             else:
                 book.append(head_of(loaded, plan, run, [*findings, *_about_conditions(prepared)]))
             done = {trial.trial for trial in results.trials_of(path)}
             watcher.opened(folder, plan, len(done))
-            campaign = Campaign(run, plan, _binder(loaded), loaded.metrics, folder / "logs")
+            campaign = Campaign(run, plan, bind, loaded.metrics, folder / "logs", about.disturbed)
             try:
                 Runner(campaign, worker, watcher, signals).run(book, done)
             except Interrupted as stop:
@@ -154,11 +173,28 @@ def _run(
         worker.close()
 
 
-def _binder(loaded: Loaded) -> Any:
+def _tuned(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> AbstractContextManager[Tuned]:
+    """Tune the host as the experiment says; whatever an earlier run left tuned is put back first."""
+    settings = loaded.experiment.tune
+    conditions = plan.conditions if "cpus" in settings else ()
+    most = max((loaded.bind(one.backend, one.factors)[1].cpus for one in conditions), default=1)
+    return tuned(settings, cpus=most, tell=watcher.found)
+
+
+def _binder(loaded: Loaded, cpuset: tuple[int, ...] | None) -> Bind:
     def bind(condition: Condition) -> tuple[Backend, Guest]:
-        return loaded.bind(condition.backend, condition.factors)
+        backend, guest = loaded.bind(condition.backend, condition.factors)
+        return backend, guest if cpuset is None else replace(guest, cpuset=cpuset)
 
     return bind
+
+
+def _host(watcher: RunWatcher, since: host.Noise | None) -> list[Finding]:
+    """Say what may spoil numbers on this host now; ``since``: an earlier look at its counters."""
+    findings = host.findings(since)
+    for finding in findings:
+        watcher.found(finding)
+    return findings
 
 
 def _backends(loaded: Loaded, plan: Plan) -> dict[str, Backend]:
@@ -173,11 +209,11 @@ def _backends(loaded: Loaded, plan: Plan) -> dict[str, Backend]:
 def _check(
     backends: Mapping[str, Backend], worker: Worker, watcher: RunWatcher, signals: Signals
 ) -> list[Finding]:
-    """Ask host and engines whether a run makes sense here.
+    """Ask the engines whether a run makes sense here.
 
     Raises: EngineError naming every engine that cannot be used.
     """
-    findings = list(host.findings())
+    findings: list[Finding] = []
     for name, backend in backends.items():
         watcher.checking(name)
         found: Sequence[Finding] = worker.call(
@@ -221,14 +257,14 @@ def sweep(backends: Sequence[Backend], worker: Worker, watcher: RunWatcher) -> N
 
 
 def _prepare(
-    loaded: Loaded, plan: Plan, worker: Worker, watcher: RunWatcher, signals: Signals
+    bind: Bind, plan: Plan, worker: Worker, watcher: RunWatcher, signals: Signals
 ) -> dict[str, Preparation]:
     """Prepare every condition's guest before the first trial, so that nothing slow or wrong comes later."""
     prepared: dict[str, Preparation] = {}
     known: dict[str, Preparation] = {}
     for number, condition in enumerate(plan.conditions):
         watcher.preparing(condition, number, plan.condition_count)
-        backend, guest = loaded.bind(condition.backend, condition.factors)
+        backend, guest = bind(condition)
         key = repr((backend.name, backend.options, guest))
         if key not in known:
             known[key] = worker.call(
@@ -258,7 +294,7 @@ def _stopper(signals: Signals) -> Any:
     return tick
 
 
-# --- the folder and the lock ------------------------------------------------------------------------------
+# --- the folder -------------------------------------------------------------------------------------------
 
 
 def _make(folder: Path) -> None:
@@ -280,28 +316,3 @@ def _discard(folder: Path) -> None:
         path.unlink(missing_ok=True)
     (folder / "logs").rmdir()
     folder.rmdir()
-
-
-@contextmanager
-def _measuring(wait: bool) -> Iterator[None]:
-    """Hold the host's lock, so that two runs never measure at once.
-
-    Raises: EngineError where another run measures and ``wait`` is false.
-    """
-    path = Path(os.environ.get("VMVC_LOCK") or Path(tempfile.gettempdir()) / "vmvc.lock")
-    lock = FileLock(path, mode=0o666)
-    try:
-        lock.acquire(timeout=-1 if wait else 0)
-    except Timeout as error:
-        raise EngineError(
-            "another vmvc run measures on this host; two at once would spoil each other's numbers",
-            hint="wait for it, or add --wait",
-        ) from error
-    except OSError as error:
-        raise EngineError(
-            f"{path}: {error.strerror}", hint="set VMVC_LOCK to a file you can write"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()

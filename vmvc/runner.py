@@ -6,8 +6,9 @@ deadlines, so that nothing which writes or draws disturbs the timed part.
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from types import FrameType
 from typing import Final, Protocol
 
 from vmvc import host, owner
-from vmvc.contract import Backend, Guest, Metric, Tag
+from vmvc.contract import Backend, Finding, Guest, Metric, Tag
 from vmvc.errors import CleanupError, DeadlineExceeded, Interrupted, VmvcError
 from vmvc.journal import Journal
 from vmvc.plan import Condition, Plan, PlannedTrial
@@ -76,6 +77,8 @@ class Campaign:
     bind: Bind
     metrics: tuple[Metric, ...]
     logs: Path | None = None
+    disturbed: Callable[[], Sequence[Finding]] = tuple
+    """What somebody else has changed on the host since it was tuned; asked after every trial."""
 
 
 @dataclass(slots=True)
@@ -96,6 +99,7 @@ class Runner:
         self._signals = signals
         self._interrupted = 0
         self._owner = owner.current()
+        self._threads = os.cpu_count() or 1
         self._units = {
             (metric.name, quantity.name): quantity.unit
             for metric in campaign.metrics
@@ -108,23 +112,24 @@ class Runner:
         Raises: Interrupted, StorageError, CleanupError; what was appended before is kept.
         """
         tally = Tally()
-        for trial in self._campaign.plan:
-            if trial.number in done:
-                continue
-            if self._signals.count:
-                raise self._stopped()
-            record, cleanup = self._trial(trial)
-            journal.append(record)
-            if record.outcome == "measured":
-                tally.measured += 1
-            else:
-                tally.failed += 1
-            self._watcher.ended(record)
-            if cleanup is not None:
-                raise cleanup
+        with host.KernelLog() as kernel:
+            for trial in self._campaign.plan:
+                if trial.number in done:
+                    continue
+                if self._signals.count:
+                    raise self._stopped()
+                record, cleanup = self._trial(trial, kernel)
+                journal.append(record)
+                if record.outcome == "measured":
+                    tally.measured += 1
+                else:
+                    tally.failed += 1
+                self._watcher.ended(record)
+                if cleanup is not None:
+                    raise cleanup
         return tally
 
-    def _trial(self, trial: PlannedTrial) -> tuple[TrialRecord, CleanupError | None]:
+    def _trial(self, trial: PlannedTrial, kernel: host.KernelLog) -> tuple[TrialRecord, CleanupError | None]:
         campaign, settings = self._campaign, self._campaign.plan.settings
         backend, guest = campaign.bind(trial.condition)
         tag = Tag(campaign.run, trial.number, self._owner)
@@ -140,6 +145,7 @@ class Runner:
         )
         self._watcher.begun(trial)
         wall = datetime.now(UTC).isoformat(timespec="milliseconds")
+        kernel.new()
         before = host.noise()
         try:
             outcome: Outcome = self._worker.call("trial", job, timeout=START_UP_TIMEOUT, tick=self._tick)
@@ -155,6 +161,13 @@ class Runner:
         if self._signals.count and outcome.failure is not None:
             raise self._stopped()
         noise = host.noise_between(before, host.noise())
+        room = len(guest.cpuset) if guest.cpuset is not None else self._threads
+        outcome.findings += host.noise_findings(noise, threads=self._threads, cpus=guest.cpus, room=room)
+        lines = kernel.new()
+        if lines is not None:
+            noise["kernel_warnings"] = float(lines.grave)
+            outcome.findings += lines.findings()
+        outcome.findings += campaign.disturbed()
         return self._record(trial, tag, wall, outcome, noise), outcome.cleanup
 
     def _tick(self) -> None:

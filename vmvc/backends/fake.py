@@ -136,7 +136,9 @@ class FakeInstance(Instance):
             self._script.of_guest(self.tag, self.guest),
             wanted=marker.exists,
             ended=lambda: marker.unlink(missing_ok=True),
-            announce=lambda ports: marker.write_text(json.dumps({"pid": os.getpid(), "ports": ports})),
+            announce=lambda ports: marker.write_text(
+                json.dumps({"pid": os.getpid(), "ports": ports, "cpuset": self.guest.cpuset})
+            ),
         )
         self._script.leave("start", self.tag)
 
@@ -169,6 +171,11 @@ class FakeInstance(Instance):
     def processes(self) -> Processes:
         """Return the process whose thread the guest is."""
         return Processes(own=(self._state()[0],))
+
+    def cpuset(self) -> tuple[int, ...] | None:
+        """Return the CPUs that the running guest was told to stay on, as its folder records them."""
+        told = json.loads((self._folder / _RUNNING).read_text())["cpuset"]
+        return None if told is None else tuple(told)
 
     def cgroup(self) -> Path | None:
         return None

@@ -88,6 +88,7 @@ class ProcessBackend(Backend):
             "command": json.dumps(recipe.plan.argv),
             "root": "host" if recipe.lower is None else "copy" if recipe.copy else "overlay",
             "user": json.dumps(recipe.plan.user),
+            **({} if guest.cpuset is None else {"cpuset": guest.cpu_list}),
             "stop_signal": signal.Signals(stop).name if stop in set(signal.Signals) else str(stop),
         }
         return Preparation(facts, tuple(_differences(guest, recipe)))
@@ -175,10 +176,11 @@ def _differences(guest: Guest, recipe: Recipe) -> Iterator[Finding]:
             "this host refuses an overlay there, so every instance copies the image: creating it is slow",
             "put the cache on ext4, xfs or btrfs: VMVC_CACHE",
         )
+    cpus = f"CPU {guest.cpu_list}" if guest.cpuset else f"all {psutil.cpu_count()} CPUs"
     yield Finding(
         "process.limits",
         Severity.INFO,
-        f"the bare host limits nothing: the command may use all {psutil.cpu_count()} CPUs and all memory; "
+        f"the bare host limits nothing: the command may use {cpus} and all memory; "
         "its ports are the host's own",
         "run as many workload threads as guest.cpus on every backend",
     )

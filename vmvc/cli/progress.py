@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
@@ -93,6 +93,9 @@ class Quiet:
             remedy = f" ({finding.remedy})" if finding.remedy else ""
             self.say(f"{finding.severity.value}: {finding.what}{remedy}")
 
+    def waiting(self, findings: Sequence[Finding], left: float) -> None:
+        pass
+
     def swept(self, tag: Tag) -> None:
         self.say(f"removed {tag.name}, left behind by a run that died")
 
@@ -127,6 +130,7 @@ class Lines(Quiet):
         self._pace: Pace | None = None
         self._total = 0
         self._done = 0
+        self._waiting: set[str] = set()
 
     def say(self, text: str) -> None:
         click.echo(plain(text), err=True)
@@ -136,6 +140,12 @@ class Lines(Quiet):
 
     def preparing(self, condition: Condition, done: int, total: int) -> None:
         self.say(f"preparing {condition.id} ({done + 1} of {total})")
+
+    def waiting(self, findings: Sequence[Finding], left: float) -> None:
+        codes = {finding.code for finding in findings}
+        if not codes <= self._waiting:
+            self._waiting |= codes
+            self.say(f"waiting at most {show_seconds(left)} until this is over: {waited_for(findings)}")
 
     def opened(self, folder: Path, plan: Plan, done: int) -> None:
         self._pace = Pace(plan)
@@ -177,6 +187,10 @@ class Live(Lines):
     def preparing(self, condition: Condition, done: int, total: int) -> None:
         self._progress.update(self._task, description=f"preparing {condition.id} ({done + 1} of {total})")
 
+    def waiting(self, findings: Sequence[Finding], left: float) -> None:
+        what = f"waiting at most {show_seconds(left)} for: {plain(waited_for(findings))}"
+        self._progress.update(self._task, description=what)
+
     def opened(self, folder: Path, plan: Plan, done: int) -> None:
         super().opened(folder, plan, done)
         self._progress.update(self._task, total=len(plan), completed=done)
@@ -200,6 +214,11 @@ class Live(Lines):
         self._progress.advance(self._task)
         if record.failure is not None:
             self.say(f"trial {record.trial} {record.condition}: {outcome(record)}")
+
+
+def waited_for(findings: Sequence[Finding]) -> str:
+    """Name what is waited for, without the numbers that change with every look."""
+    return ", ".join(finding.code.removeprefix("host.") for finding in findings)
 
 
 def outcome(record: TrialRecord) -> str:

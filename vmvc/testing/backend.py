@@ -34,7 +34,7 @@ from vmvc.contract import (
     Severity,
     Tag,
 )
-from vmvc.errors import DeadlineExceeded, Unavailable, VmvcError
+from vmvc.errors import DeadlineExceeded, InputError, Unavailable, VmvcError
 from vmvc.probes import wait
 from vmvc.spec import Console, Exec, ReadyConsole, ReadyExec
 from vmvc.testing.plugin import (
@@ -140,6 +140,15 @@ class BackendContract:
     def shows(self, variable: str) -> Sequence[str]:
         """Return a command that prints an environment variable and a newline."""
         return ("sh", "-c", f'printf "%s\\n" "${variable}"')
+
+    def cpus_of(self, instance: Instance) -> set[tuple[int, ...]]:
+        """Return the sets of CPUs of this host that the threads of a running instance may use."""
+        found = set()
+        for pid in instance.processes().own:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                with suppress(ProcessLookupError):
+                    found.add(tuple(sorted(os.sched_getaffinity(int(task.name)))))
+        return found
 
     # --- the object ---------------------------------------------------------------------------------------
 
@@ -459,6 +468,21 @@ class BackendContract:
         assert len(set(pids)) == len(pids), f"a process is counted twice: {seen}"
         assert _running(set(pids)) == set(pids)
 
+    def test_a_guest_stays_on_its_cpus_or_is_refused(self) -> None:
+        """Every thread of it, whatever it has started; a backend that cannot keep it there says so."""
+        if not hasattr(os, "sched_getaffinity"):
+            return
+        cpu = max(os.sched_getaffinity(0))
+        guest = replace(self.guest(), cpus=1, cpuset=(cpu,))
+        refusal = self._refusal(guest)
+        if refusal is not None:
+            assert "CPU" in refusal
+            return
+        with self._instance(guest=guest) as (_, instance):
+            self._bring_up(instance)
+            if self.has_processes:
+                assert self.cpus_of(instance) == {(cpu,)}
+
     def test_the_cgroup_is_a_folder_with_memory_files(self) -> None:
         folder = self._ready().cgroup()
         if folder is not None:
@@ -511,6 +535,17 @@ class BackendContract:
         finally:
             instance.destroy()
             backend.close()
+
+    def _refusal(self, guest: Guest) -> str | None:
+        """Return why the backend cannot run that guest, ``None`` where it can."""
+        backend = self.backend()
+        try:
+            backend.prepare(guest)
+        except InputError as error:
+            return error.what
+        finally:
+            backend.close()
+        return None
 
     def _ready(self) -> Instance:
         """Return an instance that is ready; tests that do not end it share it."""
