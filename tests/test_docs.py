@@ -9,10 +9,10 @@ from typing import get_args
 import pytest
 from click import Context, Group
 
-from vmvc import registry
+from vmvc import registry, stats
 from vmvc.cli import COMMANDS, cli
 from vmvc.errors import ExitCode
-from vmvc.records import SummaryRow
+from vmvc.records import Comparison, SummaryRow, Trend
 from vmvc.results import MEASUREMENT_COLUMNS, SUMMARY_COLUMNS
 from vmvc.spec import CODES, GROUPS, Experiment, Setting, Trials
 
@@ -61,10 +61,22 @@ def test_every_backend_is_there(kind: str) -> None:
     assert f"\n| `{kind}` | " in README
 
 
-@pytest.mark.parametrize("column", [*MEASUREMENT_COLUMNS, *SUMMARY_COLUMNS, *SummaryRow.model_fields])
+SHAPES = (SummaryRow, Comparison, Trend)
+
+
+@pytest.mark.parametrize(
+    "column",
+    sorted(
+        {*MEASUREMENT_COLUMNS, *SUMMARY_COLUMNS, *(key for shape in SHAPES for key in shape.model_fields)}
+    ),
+)
 def test_every_column_is_there(column: str) -> None:
-    if column != "factors":
-        assert f"`{column}`" in README
+    assert f"`{column}`" in README
+
+
+@pytest.mark.parametrize("flag", stats.FLAGS)
+def test_every_flag_is_there(flag: str) -> None:
+    assert f"\n| `{flag}` | " in README
 
 
 @pytest.mark.parametrize("key", [*Experiment.model_fields, *Trials.model_fields])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,83 @@ def test_rebuilt_files_are_the_same_bytes(folder: Callable[..., Path]) -> None:
 def test_a_trial_recorded_twice_is_refused(folder: Callable[..., Path]) -> None:
     with pytest.raises(ResultsError, match="trial 1 is recorded twice"):
         results.rebuild(folder(trial(1), trial(1)))
+
+
+def test_values_of_mixed_units_are_refused(folder: Callable[..., Path]) -> None:
+    other = {**reading(4096.0), "unit": "B"}
+    with pytest.raises(ResultsError, match=r"trial 2: startup.ready is in 'B', the run measures it in 's'"):
+        results.rebuild(folder(trial(1), trial(2, readings=(other,))))
+
+
+def test_values_beyond_measure_are_refused(folder: Callable[..., Path]) -> None:
+    with pytest.raises(ResultsError, match=r"trial 1: startup.ready is no measurement, got 1e\+200"):
+        results.rebuild(folder(trial(1, readings=(reading(1e200),))))
+
+
+def test_two_runs_in_one_journal_are_refused(folder: Callable[..., Path]) -> None:
+    folder(trial(1))
+    with pytest.raises(ResultsError, match=r"journal.jsonl:3: a second run begins here"):
+        results.rebuild(folder(trial(2), options={"startup": {"settle": 2}}))
+
+
+def test_a_run_of_an_older_version_is_compared_with_its_first_backend(folder: Callable[..., Path]) -> None:
+    where = folder(*(trial(number) for number in range(1, 8)))
+    text = (where / "journal.jsonl").read_text()
+    assert '"baseline":""' in text
+    (where / "journal.jsonl").write_text(text.replace('"baseline":"",', "").replace('"options":{},', ""))
+    summary = results.summarise(where / "journal.jsonl")
+    assert summary.baseline == "fake"
+    assert [(one.condition, one.baseline) for one in summary.comparisons if one.quantity == "ready"] == [
+        ("other", "fake guest.memory=true")
+    ]
+
+
+def test_comparisons_and_trends_leave_warm_ups_out(folder: Callable[..., Path]) -> None:
+    levels = [(f"fake guest.memory={level}", {"guest.memory": level}) for level in ("1GiB", "2GiB")]
+    every = [("other", {}), *levels]
+    trials = [
+        trial(3 * block + place, condition, block=block, factors=factors, warmup=block == 1, readings=(
+            reading(1000.0 if block == 1 else block + place),
+        ))
+        for block in range(1, 8)
+        for place, (condition, factors) in enumerate(every)
+    ]  # fmt: skip
+    axes = {"other": {}, "fake": {"guest.memory": ("1GiB", "2GiB")}}
+    summary = results.rebuild(folder(*trials, axes=axes, quantities=(READY,)))
+    assert [one.n for one in summary.comparisons] == [6, 6]
+    assert [one.difference for one in summary.comparisons] == [1, 2]
+    assert all(one.paired and one.family == 2 for one in summary.comparisons)
+    (trend,) = summary.trends
+    assert trend.n == (6, 6)
+    assert trend.slope == pytest.approx(1 / 2**30)
+
+
+def test_planted_faults_in_a_journal_are_findings_of_its_summary(folder: Callable[..., Path]) -> None:
+    drifting = [trial(number, readings=(reading(float(number)),)) for number in range(1, 13)]
+    findings = results.rebuild(folder(*drifting, count=12)).findings
+    assert [finding.code for finding in findings] == ["flag.drift", "flag.autocorrelated"]
+    assert [finding.severity for finding in findings] == ["warning", "info"]
+
+
+def test_no_nan_is_ever_written(folder: Callable[..., Path]) -> None:
+    """Whatever the values are: constants, one value, none, zeros, negative and huge ones."""
+    strange = ([5.0] * 8, [0.0] * 8, [-1.0, 1.0] * 4, [3e149, -3e149] * 4, [5e-324] * 8, [1.0])
+    for number, values in enumerate(strange):
+        trials = [
+            trial(2 * place + who, name, block=place + 1, readings=(reading(value * (who + 1), None),))
+            for place, value in enumerate(values)
+            for who, name in enumerate(("other", "fake guest.memory=1GiB"), 1)
+        ]
+        where = folder(*trials) if not number else _again(folder, trials)
+        results.rebuild(where)
+        for name in ("summary.json", "summary.csv"):
+            text = (where / name).read_text().lower()
+            assert not re.search(r"\b(nan|inf|infinity)\b", text), (values, text)
+
+
+def _again(folder: Callable[..., Path], trials: list[TrialRecord]) -> Path:
+    (folder() / "journal.jsonl").unlink()
+    return folder(*trials)
 
 
 def test_a_disk_that_is_full_leaves_the_old_files(

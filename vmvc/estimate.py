@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,9 +29,13 @@ class Estimate:
     basis: str
 
 
-def estimate(loaded: Loaded, plan: Plan, results: Path) -> Estimate:
-    """Guess the time of a plan; never fails, since an old run that cannot be read is passed over."""
-    seen = _latest(results / loaded.experiment.name)
+def estimate(loaded: Loaded, plan: Plan, results: Path, run: Path | None = None) -> Estimate:
+    """Guess the time of a plan, from the newest run of the experiment or from the ``run`` that is named.
+
+    Never fails, since an old run that cannot be read is passed over.
+    """
+    runs = [run] if run is not None else sorted((results / loaded.experiment.name).glob("*/"))
+    seen = _taken(runs)
     waiting = sum(metric.seconds() for metric in loaded.metrics)
     each = {
         name: seen.get(name, RULE_OF_THUMB[loaded.backends[name].isolation] + waiting)
@@ -42,15 +47,15 @@ def estimate(loaded: Loaded, plan: Plan, results: Path) -> Estimate:
     return Estimate(seconds, "from an earlier run here" if known else "a rule of thumb until it has run here")
 
 
-def _latest(folder: Path) -> dict[str, float]:
-    """Return the median seconds from one trial's begin to the next, per backend, in the newest run."""
-    runs = sorted(folder.glob("*/journal.jsonl"))
-    if not runs:
+def _taken(runs: Sequence[Path]) -> dict[str, float]:
+    """Return the median seconds from one trial's begin to the next, per backend, in the last run."""
+    journals = [path for run in runs if (path := run / "journal.jsonl").exists()]
+    if not journals:
         return {}
     taken: dict[str, list[float]] = defaultdict(list)
     last: TrialRecord | None = None
     try:
-        for line in journal.read(runs[-1]):
+        for line in journal.read(journals[-1]):
             if not isinstance(line, TrialRecord):
                 last = None
                 continue

@@ -13,7 +13,7 @@ from typing import Any
 
 import vmvc
 from vmvc import durable, host
-from vmvc.contract import Finding, Preparation
+from vmvc.contract import Finding, Isolation, Preparation
 from vmvc.errors import StorageError
 from vmvc.load import Loaded
 from vmvc.plan import Plan
@@ -42,9 +42,25 @@ def head_of(loaded: Loaded, plan: Plan, run: str, findings: Sequence[Finding]) -
             for metric in loaded.metrics
             for quantity in metric.quantities
         ),
+        options=options_of(loaded),
+        baseline=_baseline(loaded, plan),
         findings=tuple(FindingRecord.of(finding) for finding in findings),
         boot=host.boot_id(),
     )
+
+
+def options_of(loaded: Loaded) -> dict[str, dict[str, Any]]:
+    """Return every metric's options, defaults written out: values under others are of another quantity."""
+    return {
+        metric.name: metric.options.model_dump(mode="json", exclude_none=True) for metric in loaded.metrics
+    }
+
+
+def _baseline(loaded: Loaded, plan: Plan) -> str:
+    """Return the first backend of the plan without isolation, else its first."""
+    names = dict.fromkeys(condition.backend for condition in plan.conditions)
+    bare = (name for name in names if loaded.backends[name].isolation is Isolation.NONE)
+    return next(bare, next(iter(names), ""))
 
 
 def write_inputs(
@@ -84,10 +100,7 @@ def write_inputs(
         "host": {**host.facts(), "tuned": " ".join(tuned)},
         "findings": [asdict(finding) for finding in findings],
         "backends": backends,
-        "metrics": {
-            metric.name: metric.options.model_dump(mode="json", exclude_none=True)
-            for metric in loaded.metrics
-        },
+        "metrics": options_of(loaded),
         "conditions": {
             name: {"facts": dict(one.facts), "findings": [asdict(finding) for finding in one.findings]}
             for name, one in prepared.items()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
 from vmvc.contract import Absent, Event, Finding, Quantity, Reading
 from vmvc.spec import Level
@@ -158,6 +158,14 @@ class RunRecord(Record):
     )
     only: tuple[str, ...] = Field(description="Selection given on the command line; empty for all.")
     quantities: tuple[QuantityRecord, ...] = Field(description="What is measured.")
+    options: Mapping[str, Mapping[str, JsonValue]] = Field(
+        default_factory=dict, description="Metric -> its options; absent in runs of older versions."
+    )
+    baseline: str = Field(
+        default="",
+        description="Backend that the others are compared with: the first without isolation, else the first; "
+        "absent in runs of older versions, which take the first.",
+    )
     findings: tuple[FindingRecord, ...] = Field(
         default=(), description="What was found on host, engines and conditions before the first trial."
     )
@@ -192,6 +200,10 @@ class SummaryRow(Record):
     better: Literal["lower", "higher", "neutral"] = Field(description="Which direction is better.")
     n: int = Field(ge=0, description="Values.")
     failed: int = Field(ge=0, description="Trials of the condition that failed.")
+    failed_low: float | None = Field(
+        default=None, description="Lower end of the failed share's 95% Wilson interval, of trials that ended."
+    )
+    failed_high: float | None = Field(default=None, description="Upper end of that interval.")
     planned: int = Field(ge=0, description="Trials of the condition that were planned.")
     median: float | None = Field(default=None, description="Median; absent where n is 0.")
     q1: float | None = Field(default=None, description="Lower quartile.")
@@ -203,11 +215,107 @@ class SummaryRow(Record):
         description="Lower end of the median's 95% order-statistic interval, widened by the resolution.",
     )
     high: float | None = Field(default=None, description="Upper end of that interval; absent below n = 6.")
+    needs: int | None = Field(
+        default=None, description="The n from which on the median has an interval; absent where it has one."
+    )
+    mean: float | None = Field(default=None, description="Arithmetic mean.")
+    sd: float | None = Field(default=None, description="Sample standard deviation; absent for n = 1.")
+    p90: float | None = Field(
+        default=None, description="90% quantile; absent below n = 36, where it has no interval."
+    )
+    p90_low: float | None = Field(
+        default=None, description="Lower end of its 95% order-statistic interval, widened by the resolution."
+    )
+    p90_high: float | None = Field(default=None, description="Upper end of that interval.")
+    p95: float | None = Field(default=None, description="95% quantile; absent below n = 72.")
+    p95_low: float | None = Field(default=None, description="Lower end of its interval.")
+    p95_high: float | None = Field(default=None, description="Upper end of its interval.")
+    p99: float | None = Field(default=None, description="99% quantile; absent below n = 368.")
+    p99_low: float | None = Field(default=None, description="Lower end of its interval.")
+    p99_high: float | None = Field(default=None, description="Upper end of its interval.")
     resolution: float | None = Field(default=None, description="Largest resolution among the values.")
     outliers: int | None = Field(
         default=None, description="Values flagged by their modified z-score (beyond 3.5); all stay in."
     )
+    flags: tuple[str, ...] = Field(
+        default=(),
+        description="What to look at in the points: outliers, slow-first, drift, autocorrelated, bimodal, "
+        "at-resolution.",
+    )
     reason: str = Field(default="", description="Why values are missing, where any is.")
+
+
+class Comparison(Record):
+    """One condition against the baseline's at the same levels, for one quantity."""
+
+    metric: str = Field(description="Metric.")
+    quantity: str = Field(description="Quantity of that metric.")
+    unit: str = Field(description="`s`, `B` or `1`.")
+    better: Literal["lower", "higher", "neutral"] = Field(description="Which direction is better.")
+    condition: str = Field(description="Condition that is compared.")
+    baseline: str = Field(description="Condition that it is compared with.")
+    n: int = Field(ge=0, description="Values of the condition.")
+    baseline_n: int = Field(ge=0, description="Values of the baseline.")
+    ratio: float | None = Field(
+        default=None, description="Median over the baseline's median; absent where that is 0."
+    )
+    ratio_low: float | None = Field(
+        default=None,
+        description="Lower end of the ratio's 95% percentile bootstrap interval, widened by the resolutions.",
+    )
+    ratio_high: float | None = Field(default=None, description="Upper end of that interval.")
+    ratio_reason: str = Field(default="", description="Why the ratio or its interval is absent.")
+    difference: float | None = Field(default=None, description="Median less the baseline's, in `unit`.")
+    difference_low: float | None = Field(
+        default=None, description="Lower end of the difference's interval, as of the ratio's."
+    )
+    difference_high: float | None = Field(default=None, description="Upper end of that interval.")
+    paired: bool = Field(
+        default=False,
+        description="Whether blocks were resampled whole, so that what disturbed both in a block cancels.",
+    )
+    a12: float | None = Field(
+        default=None, description="Chance that a value is larger than one of the baseline; ties count half."
+    )
+    delta: float | None = Field(default=None, description="Cliff's delta, 2 a12 - 1.")
+    test: str = Field(default="", description="Name of the two-sided test; absent where none was made.")
+    statistic: float | None = Field(default=None, description="Its statistic: U, or Brunner and Munzel's W.")
+    p: float | None = Field(default=None, description="Its p-value.")
+    p_adjusted: float | None = Field(
+        default=None, description="p by Holm, over all comparisons of this quantity in the run."
+    )
+    family: int | None = Field(default=None, description="How many comparisons that are.")
+    needs: int | None = Field(
+        default=None, description="Values of each from which on all of this can be given."
+    )
+    reason: str = Field(default="", description="Why something is absent, where anything is.")
+
+
+class Trend(Record):
+    """One quantity across the levels of one factor, everything else held."""
+
+    metric: str = Field(description="Metric.")
+    quantity: str = Field(description="Quantity of that metric.")
+    unit: str = Field(description="`s`, `B` or `1`.")
+    factor: str = Field(description="Factor path.")
+    backend: str = Field(description="Backend, by its name in the experiment.")
+    factors: Mapping[str, Level] = Field(description="The other factors' levels, which are held.")
+    levels: tuple[Level, ...] = Field(description="Levels with values, in file order.")
+    n: tuple[int, ...] = Field(description="Values at each of them.")
+    test: str = Field(default="", description="Name of the test; absent where none was made.")
+    statistic: float | None = Field(default=None, description="Its statistic: Kruskal and Wallis's H.")
+    p: float | None = Field(default=None, description="Its p-value.")
+    p_adjusted: float | None = Field(
+        default=None, description="p by Holm, over all trends of this quantity in the run."
+    )
+    slope: float | None = Field(
+        default=None, description="Theil-Sen slope in `unit` per `level_unit`; absent where levels are text."
+    )
+    slope_low: float | None = Field(default=None, description="Lower end of its 95% interval.")
+    slope_high: float | None = Field(default=None, description="Upper end of that interval.")
+    intercept: float | None = Field(default=None, description="Value of that line at level 0, in `unit`.")
+    level_unit: str = Field(default="", description="`s`, `B` or `1`; absent where levels are text.")
+    reason: str = Field(default="", description="Why something is absent, where anything is.")
 
 
 class Summary(Record):
@@ -224,3 +332,10 @@ class Summary(Record):
         default=(), description="What may spoil these numbers: found before the run, then in its trials."
     )
     rows: tuple[SummaryRow, ...] = Field(description="One row a condition and quantity.")
+    baseline: str = Field(default="", description="Backend that the others are compared with.")
+    comparisons: tuple[Comparison, ...] = Field(
+        default=(), description="Every other condition against the baseline's at the same levels."
+    )
+    trends: tuple[Trend, ...] = Field(
+        default=(), description="Every quantity across the levels of each factor, everything else held."
+    )

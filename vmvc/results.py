@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from vmvc import durable, journal, stats
+from vmvc.comparisons import comparisons, trends
 from vmvc.errors import ResultsError, StorageError
 from vmvc.plan import Condition, Plan, show_level
-from vmvc.records import FindingRecord, QuantityRecord, RunRecord, Summary, SummaryRow, TrialRecord
+from vmvc.records import FindingRecord, QuantityRecord, ReadingRecord, RunRecord, Summary, TrialRecord
+from vmvc.rows import Cell, flagged, row_of
 from vmvc.spec import Level, Trials
 
 MEASUREMENT_COLUMNS: Final = (
@@ -21,11 +23,14 @@ MEASUREMENT_COLUMNS: Final = (
     *("metric", "quantity", "value", "unit"),
 )
 SUMMARY_COLUMNS: Final = (
-    *("backend", "condition", "metric", "quantity", "unit", "better", "n", "failed", "planned"),
-    *("median", "low", "high", "q1", "q3", "min", "max", "resolution", "outliers", "reason"),
+    *("backend", "condition", "metric", "quantity", "unit", "better"),
+    *("n", "failed", "failed_low", "failed_high", "planned"),
+    *("median", "low", "high", "needs", "q1", "q3", "min", "max", "mean", "sd"),
+    *("p90", "p90_low", "p90_high", "p95", "p95_low", "p95_high", "p99", "p99_low", "p99_high"),
+    *("resolution", "outliers", "flags", "reason"),
 )
 
-Cell = tuple[str, str, str]
+Key = tuple[str, str, str]
 """Condition, metric, quantity."""
 
 
@@ -62,10 +67,15 @@ def conditions_of(head: RunRecord) -> Iterator[Condition]:
 def trials_of(path: Path) -> Iterator[TrialRecord]:
     """Yield each trial once, in the order in which they ran.
 
-    Raises: ResultsError where a trial stands in the journal twice.
+    Raises: ResultsError where a trial stands in the journal twice, or a second run does.
     """
     seen: set[int] = set()
-    for line in journal.read(path):
+    for number, line in enumerate(journal.read(path), 1):
+        if isinstance(line, RunRecord) and number > 1:
+            raise ResultsError(
+                f"{path}:{number}: a second run begins here; values of two runs are never put together",
+                hint="give each run a folder of its own",
+            )
         if isinstance(line, TrialRecord):
             if line.trial in seen:
                 raise ResultsError(
@@ -75,112 +85,110 @@ def trials_of(path: Path) -> Iterator[TrialRecord]:
             yield line
 
 
+@dataclass(slots=True)
+class Cells:
+    """What a journal says, by condition, metric and quantity; and what happened in its trials."""
+
+    head: RunRecord
+    outcomes: Counter[str] = field(default_factory=Counter)
+    findings: Counter[FindingRecord] = field(default_factory=Counter)
+    _cells: dict[Key, Cell] = field(default_factory=lambda: defaultdict(Cell))
+    _ended: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _failures: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+    def find(self, condition: Condition, quantity: QuantityRecord) -> Cell:
+        """Return the cell of a quantity in a condition, an empty one where there is nothing."""
+        cell = self._cells[condition.id, quantity.metric, quantity.quantity]
+        cell.failures = self._failures.get((condition.id, quantity.metric), Counter())
+        cell.ended = self._ended[condition.id, quantity.metric]
+        return cell
+
+    def take(self, trial: TrialRecord) -> None:
+        """Take in one trial; of a warm-up only its outcome and findings."""
+        self.outcomes[trial.outcome] += 1
+        for finding in trial.findings:
+            self.findings[finding.model_copy(update={"what": f"{trial.condition}: {finding.what}"})] += 1
+        if trial.warmup:
+            return
+        for metric in trial.metrics:
+            self._ended[trial.condition, metric] += 1
+            if trial.failure is not None:
+                self._failures[trial.condition, metric][f"{trial.failure.phase}: {trial.failure.reason}"] += 1
+        for reading in trial.readings:
+            cell = self._cells[trial.condition, reading.metric, reading.quantity]
+            cell.values.append(reading.value)
+            cell.blocks.append(trial.block)
+            if reading.resolution is not None:
+                cell.resolution = max(cell.resolution or 0.0, reading.resolution)
+        for absent in trial.absent:
+            self._cells[trial.condition, absent.metric, absent.quantity].absent[absent.reason] += 1
+
+
+def cells_of(path: Path) -> Cells:
+    """Return the values of every condition and quantity of a journal.
+
+    Raises: ResultsError where it cannot be read or holds what cannot stand side by side.
+    """
+    head = journal.head(path)
+    units = {(one.metric, one.quantity): one.unit for one in head.quantities}
+    cells = Cells(head)
+    for trial in trials_of(path):
+        for reading in trial.readings:
+            _check(path, trial, reading, units)
+        cells.take(trial)
+    return cells
+
+
 def summarise(path: Path) -> Summary:
     """Return statistics per planned condition and quantity, from the journal alone.
 
     Raises: ResultsError.
     """
-    head = journal.head(path)
-    values: dict[Cell, array[float]] = defaultdict(lambda: array("d"))
-    resolutions: dict[Cell, float] = {}
-    reasons: dict[Cell, Counter[str]] = defaultdict(Counter)
-    failures: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    outcomes: Counter[str] = Counter()
-    findings: Counter[FindingRecord] = Counter()
-    for trial in trials_of(path):
-        outcomes[trial.outcome] += 1
-        for finding in trial.findings:
-            findings[finding.model_copy(update={"what": f"{trial.condition}: {finding.what}"})] += 1
-        if trial.warmup:
-            continue
-        if trial.failure is not None:
-            for metric in trial.metrics:
-                failures[trial.condition, metric][f"{trial.failure.phase}: {trial.failure.reason}"] += 1
-        for reading in trial.readings:
-            cell = (trial.condition, reading.metric, reading.quantity)
-            values[cell].append(reading.value)
-            if reading.resolution is not None:
-                resolutions[cell] = max(resolutions.get(cell, 0.0), reading.resolution)
-        for absent in trial.absent:
-            reasons[trial.condition, absent.metric, absent.quantity][absent.reason] += 1
+    cells = cells_of(path)
+    head = cells.head
+    conditions = list(conditions_of(head))
     rows = [
-        _row(
-            head,
-            condition,
-            quantity,
-            values.get(cell := (condition.id, quantity.metric, quantity.quantity), ()),
-            resolutions.get(cell),
-            reasons.get(cell, Counter()),
-            failures.get((condition.id, quantity.metric), Counter()),
-        )
-        for condition in conditions_of(head)
+        row_of(condition, quantity, cells.find(condition, quantity), head.count)
+        for condition in conditions
         for quantity in head.quantities
     ]
+    made = (_times(finding, count) for finding, count in cells.findings.items())
+    baseline = head.baseline or next(iter(head.axes), "")
     return Summary(
         run=head.run,
         name=head.name,
         trials=head.trials,
-        measured=outcomes["measured"],
-        failed=outcomes["failed"],
-        findings=(*head.findings, *(_times(finding, count) for finding, count in findings.items())),
+        measured=cells.outcomes["measured"],
+        failed=cells.outcomes["failed"],
+        findings=(*head.findings, *made, *flagged(rows)),
         rows=tuple(rows),
+        baseline=baseline,
+        comparisons=tuple(comparisons(conditions, head.quantities, cells.find, baseline, head.seed)),
+        trends=tuple(trends(conditions, head.quantities, cells.find)),
     )
+
+
+def _check(
+    path: Path, trial: TrialRecord, reading: ReadingRecord, units: Mapping[tuple[str, str], str]
+) -> None:
+    """Refuse a value that cannot stand beside the others.
+
+    Raises: ResultsError where it is of another unit, or too large for any statistic.
+    """
+    name = f"{path}: trial {trial.trial}: {reading.metric}.{reading.quantity}"
+    unit = units.get((reading.metric, reading.quantity), reading.unit)
+    if reading.unit != unit:
+        raise ResultsError(
+            f"{name} is in {reading.unit!r}, the run measures it in {unit!r}; nothing is averaged over both",
+            hint="restore the journal from a copy",
+        )
+    if abs(reading.value) > stats.LARGEST:
+        raise ResultsError(f"{name} is no measurement, got {reading.value!r}", hint="mend the metric")
 
 
 def _times(finding: FindingRecord, count: int) -> FindingRecord:
     """Say of a finding in how many trials it was made."""
     return finding.model_copy(update={"what": f"{finding.what} ({count} trial{'s' if count > 1 else ''})"})
-
-
-def _row(
-    head: RunRecord,
-    condition: Condition,
-    quantity: QuantityRecord,
-    values: Sequence[float],
-    resolution: float | None,
-    absent: Counter[str],
-    failures: Counter[str],
-) -> SummaryRow:
-    missing = "; ".join(
-        f"{times} of {head.count}: {reason}"
-        for reason, times in [*failures.most_common(), *absent.most_common()]
-    )
-    rest = head.count - len(values) - failures.total() - absent.total()
-    if rest > 0 and not missing:
-        missing = f"{rest} of {head.count}: not measured yet"
-    row = SummaryRow(
-        backend=condition.backend,
-        condition=condition.id,
-        factors=condition.factors,
-        metric=quantity.metric,
-        quantity=quantity.quantity,
-        unit=quantity.unit,
-        better=quantity.better,
-        n=len(values),
-        failed=failures.total(),
-        planned=head.count,
-        reason=missing,
-    )
-    if not values:
-        return row
-    five = stats.five_numbers(values)
-    interval = stats.median_interval(values)
-    if interval is not None:
-        low, high = stats.widen(interval, resolution or 0.0)
-        interval = (max(low, 0.0) if five.min >= 0 else low, high)
-    return row.model_copy(
-        update={
-            "median": five.median,
-            "q1": five.q1,
-            "q3": five.q3,
-            "min": five.min,
-            "max": five.max,
-            "low": interval[0] if interval else None,
-            "high": interval[1] if interval else None,
-            "resolution": resolution,
-            "outliers": sum(stats.outliers(values)),
-        }
-    )
 
 
 def _write_measurements(path: Path, head: RunRecord, source: Path) -> None:
@@ -229,9 +237,11 @@ def _summary_csv(head: RunRecord, summary: Summary) -> str:
     return text.getvalue()
 
 
-def _cell(value: Level | None) -> str:
+def _cell(value: Level | tuple[str, ...] | None) -> str:
     if value is None:
         return ""
+    if isinstance(value, tuple):
+        return " ".join(value)
     return number(value) if isinstance(value, float) else show_level(value)
 
 

@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from vmvc import load
 from vmvc.cli.options import only_option, trials_option
+from vmvc.cli.show_command import newest
 from vmvc.cli.text import write
 from vmvc.estimate import estimate
+from vmvc.load import Loaded
 from vmvc.plan import Plan
+from vmvc.power import costs_of, needs_of
 from vmvc.run import plan_of
-from vmvc.units import show_seconds
+from vmvc.units import format_percent, parse_percent, show, show_seconds
+
+
+def _share(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Turn a percentage above 0% into a fraction."""
+    if value is None:
+        return None
+    try:
+        share = parse_percent(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}, got {value!r}", ctx, param) from error
+    if share == 0:
+        raise click.BadParameter(f"expected a percentage above 0%, got {value!r}", ctx, param)
+    return share
 
 
 @click.command("plan")
@@ -27,12 +44,32 @@ from vmvc.units import show_seconds
     "--results", "parent", type=click.Path(path_type=Path), default=Path("results"), show_default=True,
     help="Folder of earlier runs, for the time estimate.",
 )  # fmt: skip
+@click.option(
+    "--power", "pilot", type=click.Path(path_type=Path), metavar="RUN",
+    help="Say how many trials give the wished interval, judging by this earlier run.",
+)  # fmt: skip
+@click.option(
+    "--relative-ci", "wished", callback=_share, metavar="SHARE",
+    help="Wished half-width of the median's 95% interval, as a share of the median: 5% if not given.",
+)  # fmt: skip
 def command(
-    file: Path, only: tuple[str, ...], trials: int | None, as_json: bool, limit: int, parent: Path
+    file: Path,
+    only: tuple[str, ...],
+    trials: int | None,
+    as_json: bool,
+    limit: int,
+    parent: Path,
+    pilot: Path | None,
+    wished: float | None,
 ) -> None:
     """Print what FILE would run, in which order, and about how long it takes; runs nothing."""
+    if pilot is None and wished is not None:
+        raise click.UsageError("--relative-ci goes with --power RUN")
     loaded = load.read(file)
     plan = plan_of(loaded, only=only, count=trials)
+    if pilot is not None:
+        _print_power(loaded, plan, newest(pilot), 0.05 if wished is None else wished, as_json)
+        return
     guess = estimate(loaded, plan, parent)
     if as_json:
         _print_lines(loaded.experiment.name, plan, guess.seconds)
@@ -58,6 +95,42 @@ def command(
     write(["trial", "block", "condition", "metrics"], rows)
     if len(plan) > shown:
         click.echo(f"... and {len(plan) - shown:,} more (--limit 0 prints all)")
+
+
+def _print_power(loaded: Loaded, plan: Plan, pilot: Path, wished: float, as_json: bool) -> None:
+    needs = needs_of(loaded, plan, pilot, wished)
+    costs = list(costs_of(loaded, needs, pilot, plan.only))
+    if as_json:
+        for line in (*map(asdict, needs), *map(asdict, costs)):
+            click.echo(json.dumps({key: value for key, value in line.items() if value is not None}))
+        return
+    share = f"±{format_percent(wished)}"
+    click.echo(f"{loaded.experiment.name}: trials for a median known within {share}, judging by {pilot}")
+    click.echo("as uncertain as the pilot: of ten trials, it may be off by a factor of two\n")
+    rows = [
+        [
+            need.quantity,
+            need.condition,
+            f"{need.n:,}",
+            "-" if need.median is None else show(need.median, need.unit),
+            "-" if need.now is None else f"±{need.now:.2%}",
+            f"none: {need.reason}" if need.trials is None else f"{need.trials:,}",
+        ]
+        for need in needs
+    ]
+    columns = ["quantity", "condition", "n now", "median", "now", f"trials for {share}"]
+    write(columns, rows, right=columns[2:5])
+    click.echo()
+    times = [
+        [
+            cost.quantity,
+            "-" if cost.trials is None else f"{cost.trials:,}",
+            "-" if cost.seconds is None else show_seconds(cost.seconds),
+        ]
+        for cost in costs
+    ]
+    columns = ["for every condition", "trials of each", "takes about"]
+    write(columns, times, right=columns[1:])
 
 
 def _print_lines(name: str, plan: Plan, seconds: float) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from vmvc.cli.text import plain, write
-from vmvc.records import FindingRecord, Summary, SummaryRow
+from vmvc.records import Comparison, FindingRecord, Summary, SummaryRow
 from vmvc.units import show
 
 WIDE: Final = 5
@@ -35,6 +35,7 @@ def print_summary(summary: Summary, folder: Path) -> None:
     else:
         listed = [[row.condition, f"{row.metric}.{row.quantity}", _cell(row)] for row in rows]
         write(["condition", "quantity", "median [95% interval]"], listed, right=["median [95% interval]"])
+    _print_comparisons(summary)
     _print_missing(rows)
     _print_findings(summary.findings)
     click.echo(f"\nresults: {folder}")
@@ -46,6 +47,33 @@ def _cell(row: SummaryRow) -> str:
     if row.low is None or row.high is None:
         return f"{show(row.median, row.unit)} (n={row.n})"
     return f"{show(row.median, row.unit)} [{show(row.low, row.unit)}, {show(row.high, row.unit)}]"
+
+
+def _print_comparisons(summary: Summary) -> None:
+    """Print ratios to the baseline of what can be better or worse; the rest stays in summary.json."""
+    lines = [
+        [f"{one.metric}.{one.quantity}", one.condition, _ratio(one), _chance(one.p_adjusted)]
+        for one in summary.comparisons
+        if one.better != "neutral" and (one.ratio is not None or one.p is not None)
+    ]
+    if lines:
+        click.echo(plain(f"\ncompared with {summary.baseline}:"))
+        columns = ["quantity", "condition", "ratio of medians [95% interval]", "p (Holm)"]
+        write(columns, lines, right=columns[2:])
+
+
+def _ratio(one: Comparison) -> str:
+    if one.ratio is None:
+        return "-"
+    if one.ratio_low is None or one.ratio_high is None:
+        return f"{one.ratio:.3g} (n={min(one.n, one.baseline_n)})"
+    return f"{one.ratio:.3g} [{one.ratio_low:.3g}, {one.ratio_high:.3g}]"
+
+
+def _chance(p: float | None) -> str:
+    if p is None:
+        return "-"
+    return "<0.0001" if p < 0.0001 else f"{p:.2g}"
 
 
 def _print_findings(findings: Sequence[FindingRecord]) -> None:

@@ -1,4 +1,4 @@
-"""Statistics against published values and certified reference data."""
+"""One sample: its numbers, intervals and rates against published values and certified reference data."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ import sys
 
 import pytest
 
+from tests.stats.data import DOCKER, NATIVE, UNTUNED
 from vmvc import stats
-
-# Source: Felter et al., IBM Research Report RC25482 (2014): Linpack, GFLOPS on two sockets.
-NATIVE = (291.5018, 291.3511, 290.2783, 292.1874, 290.206, 289.535, 291.8244, 289.5135, 289.5522, 292.3367)
-DOCKER = (290.967, 289.4743, 290.6897, 290.8738, 290.793, 292.1614, 291.2992, 289.3611, 290.6156, 292.4424)
-UNTUNED = (132.7067, 132.9015, 132.8607, 132.614, 132.6397, 132.5018, 132.6546, 108.7559, 132.3587, 132.839)
 
 # Source: NIST Statistical Reference Datasets, Michelso.dat: speed of light in air, 10^6 m/s, 1879.
 MICHELSO = (
@@ -36,7 +32,7 @@ def test_five_numbers_interpolate_between_order_statistics() -> None:
     assert stats.five_numbers((7,)) == stats.FiveNumbers(7, 7, 7, 7, 7)
 
 
-@pytest.mark.parametrize("samples", [(), (1.0, math.nan), (1.0, math.inf)])
+@pytest.mark.parametrize("samples", [(), (1.0, math.nan), (1.0, math.inf), (1e151,)])
 def test_what_is_not_a_sample_is_refused(samples: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="expected finite samples"):
         stats.five_numbers(samples)
@@ -80,6 +76,30 @@ def test_more_confidence_needs_more_samples() -> None:
     assert stats.median_interval(range(1, 9), 0.99) == (1, 8)
 
 
+@pytest.mark.parametrize(("p", "n"), [(0.5, 6), (0.9, 36), (0.1, 36), (0.95, 72), (0.99, 368)])
+def test_the_least_n_of_a_quantile_is_the_first_with_two_ends(p: float, n: int) -> None:
+    assert stats.least_n(p) == n
+    assert max(p, 1 - p) ** n <= 0.025 < max(p, 1 - p) ** (n - 1)
+    few, enough = stats.quantile(range(n - 1), p), stats.quantile(range(n), p)
+    assert few.interval is None
+    assert (few.reason, few.needs) == (f"n = {n - 1}, an interval needs {n}", n)
+    assert enough.interval is not None
+    assert (enough.n, enough.method, enough.reason) == (n, "order statistics", "")
+
+
+@pytest.mark.parametrize("wrong", [0, 1, -0.1, 1.5])
+def test_impossible_quantiles_and_confidences_are_refused(wrong: float) -> None:
+    for settings in ((wrong, 0.95), (0.5, wrong)):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            stats.quantile([1.0], *settings)
+
+
+def test_quantiles_are_those_of_the_five_numbers() -> None:
+    five = stats.five_numbers(MICHELSO)
+    found = [stats.quantile(MICHELSO, p).value for p in (0.25, 0.5, 0.75)]
+    assert found == [five.q1, five.median, five.q3]
+
+
 def test_ties_do_no_harm() -> None:
     assert stats.median_interval([5.0] * 10) == (5, 5)
 
@@ -119,6 +139,13 @@ def test_success_rates(successes: int, n: int, low: float, high: float) -> None:
 
 def test_nothing_tried_has_no_success_rate() -> None:
     assert stats.wilson(0, 0) is None
+    assert stats.success_rate(0, 0) == stats.Estimate(None, None, 0, "wilson", "nothing was tried", 1)
+
+
+def test_a_success_rate_comes_with_its_interval() -> None:
+    found = stats.success_rate(81, 263)
+    assert found.value == 81 / 263
+    assert found.interval == stats.wilson(81, 263)
 
 
 def test_the_outlier_of_the_untuned_machine_is_flagged_and_stays_in() -> None:

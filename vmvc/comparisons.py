@@ -1,0 +1,224 @@
+"""The cells of a run -> every condition against the baseline, and every quantity across a factor's levels."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, repeat
+
+from vmvc import stats
+from vmvc.plan import Condition, show_level
+from vmvc.records import Comparison, QuantityRecord, Trend
+from vmvc.rows import Cell
+from vmvc.spec import Level
+from vmvc.units import parse_duration, parse_percent, parse_size
+
+Find = Callable[[Condition, QuantityRecord], Cell]
+"""Returns the cell of a quantity in a condition, an empty one where there is nothing."""
+
+
+def comparisons(
+    conditions: Sequence[Condition],
+    quantities: Iterable[QuantityRecord],
+    find: Find,
+    baseline: str,
+    seed: int,
+) -> Iterator[Comparison]:
+    """Yield each quantity of each condition against that of the baseline at the same levels.
+
+    ``baseline`` is a backend. Of its conditions the first counts that agrees on every factor that both have,
+    a backend's own options aside; where there is none, the condition is left out. The family of Holm's
+    correction is all comparisons of one quantity.
+    """
+    pairs = list(_pairs(conditions, baseline))
+    for quantity in quantities:
+        bases = {other.id: _Side(other.id, find(other, quantity)) for _, other in pairs}
+        found = [
+            _compare(quantity, _Side(one.id, find(one, quantity)), bases[other.id], seed)
+            for one, other in pairs
+        ]
+        adjusted = iter(stats.holm([one.p for one in found if one.p is not None]))
+        family = sum(one.p is not None for one in found)
+        for one in found:
+            if one.p is None:
+                yield one
+            else:
+                yield one.model_copy(update={"p_adjusted": next(adjusted), "family": family})
+
+
+def _pairs(conditions: Sequence[Condition], baseline: str) -> Iterator[tuple[Condition, Condition]]:
+    """Yield each condition with its partner, other than itself; found by their levels, not by search."""
+    bases = [condition for condition in conditions if condition.backend == baseline]
+    shapes = list(dict.fromkeys(_shared(base) for base in bases))
+    tables: dict[tuple[str, ...], dict[tuple[str, ...], Condition]] = {}
+    for condition in conditions:
+        for shape in shapes:
+            both = tuple(path for path in _shared(condition) if path in shape)
+            if both not in tables:
+                tables[both] = {_levels(base, both): base for base in reversed(bases)}
+            partner = tables[both].get(_levels(condition, both))
+            if partner is not None:
+                if partner.number != condition.number:
+                    yield condition, partner
+                break
+
+
+def _shared(condition: Condition) -> tuple[str, ...]:
+    """Return the factors that are not a backend's own options."""
+    return tuple(path for path in condition.factors if not path.startswith("backends."))
+
+
+def _levels(condition: Condition, paths: Iterable[str]) -> tuple[str, ...]:
+    return tuple(show_level(condition.factors[path]) if path in condition.factors else "" for path in paths)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One of the two that are compared."""
+
+    id: str
+    cell: Cell
+
+    @cached_property
+    def sample(self) -> stats.Sample:
+        return stats.Sample.of(self.cell.values)
+
+
+def _compare(quantity: QuantityRecord, one: _Side, other: _Side, seed: int) -> Comparison:
+    base = Comparison(
+        metric=quantity.metric,
+        quantity=quantity.quantity,
+        unit=quantity.unit,
+        better=quantity.better,
+        condition=one.id,
+        baseline=other.id,
+        n=len(one.cell.values),
+        baseline_n=len(other.cell.values),
+    )
+    empty = [side.id for side in (one, other) if not side.cell.values]
+    if empty:
+        reason = f"no values of {' and '.join(empty)}"
+        return base.model_copy(update={"reason": reason, "needs": stats.least_n()})
+    found = stats.contrast(
+        one.sample,
+        other.sample,
+        seed=zlib.crc32(f"{seed}/{one.id}/{quantity.metric}.{quantity.quantity}".encode()),
+        blocks=(one.cell.blocks, other.cell.blocks),
+        resolutions=(one.cell.resolution or 0.0, other.cell.resolution or 0.0),
+    )
+    ratio, difference, test = found.ratio, found.difference, found.test
+    made = test.p is not None
+    reasons = dict.fromkeys(reason for reason in (difference.reason, test.reason) if reason)
+    low, high = difference.interval or (None, None)
+    ratio_low, ratio_high = ratio.interval or (None, None)
+    return base.model_copy(
+        update={
+            "ratio": ratio.value,
+            "ratio_low": ratio_low,
+            "ratio_high": ratio_high,
+            "ratio_reason": ratio.reason,
+            "difference": difference.value,
+            "difference_low": low,
+            "difference_high": high,
+            "paired": difference.method == stats.IN_BLOCKS,
+            "a12": test.a12,
+            "delta": test.delta,
+            "test": test.name if made else "",
+            "statistic": test.statistic,
+            "p": test.p,
+            "needs": difference.needs,
+            "reason": "; ".join(reasons),
+        }
+    )
+
+
+# --- trends -----------------------------------------------------------------------------------------------
+
+
+def trends(
+    conditions: Iterable[Condition], quantities: Iterable[QuantityRecord], find: Find
+) -> Iterator[Trend]:
+    """Yield each quantity across the levels of each factor that has several, everything else held.
+
+    The family of Holm's correction is all trends of one quantity.
+    """
+    lines = [line for line in _lines(conditions) if len(line[1]) > 1]
+    for quantity in quantities:
+        found = [_trend(path, line, quantity, find) for path, line in lines]
+        adjusted = iter(stats.holm([one.p for one in found if one.p is not None]))
+        for one in found:
+            yield one if one.p is None else one.model_copy(update={"p_adjusted": next(adjusted)})
+
+
+def _lines(conditions: Iterable[Condition]) -> list[tuple[str, list[Condition]]]:
+    """Return factors with conditions that differ in nothing else, in file order."""
+    lines: dict[tuple[str, ...], list[Condition]] = {}
+    for condition in conditions:
+        for path in condition.factors:
+            others = [one for one in condition.factors if one != path]
+            key = (path, condition.backend, *others, *_levels(condition, others))
+            lines.setdefault(key, []).append(condition)
+    return [(key[0], line) for key, line in lines.items()]
+
+
+def _trend(path: str, line: Sequence[Condition], quantity: QuantityRecord, find: Find) -> Trend:
+    cells = [(condition.factors[path], find(condition, quantity).values) for condition in line]
+    measured = [(level, values) for level, values in cells if len(values)]
+    first = line[0]
+    base = Trend(
+        metric=quantity.metric,
+        quantity=quantity.quantity,
+        unit=quantity.unit,
+        factor=path,
+        backend=first.backend,
+        factors={one: level for one, level in first.factors.items() if one != path},
+        levels=tuple(level for level, _ in measured),
+        n=tuple(len(values) for _, values in measured),
+    )
+    if len(measured) < 2:
+        return base.model_copy(update={"reason": "values at fewer than two levels"})
+    test = stats.kruskal([values for _, values in measured])
+    made = test.p is not None
+    changes: dict[str, object] = {"statistic": test.statistic, "p": test.p, "reason": test.reason}
+    if made:
+        changes["test"] = test.name
+    return base.model_copy(update=changes | _slope(measured, test.reason))
+
+
+def _slope(measured: Sequence[tuple[Level, Sequence[float]]], reason: str) -> dict[str, object]:
+    numbers = [_number(level) for level, _ in measured]
+    units = {number[1] for number in numbers if number is not None}
+    if None in numbers or len(units) != 1:
+        return {}
+    x = [
+        place
+        for number, (_, values) in zip(numbers, measured, strict=True)
+        if number is not None
+        for place in repeat(number[0], len(values))
+    ]
+    found, intercept = stats.slope(x, list(chain.from_iterable(values for _, values in measured)))
+    low, high = found.interval or (None, None)
+    return {
+        "slope": found.value,
+        "slope_low": low,
+        "slope_high": high,
+        "intercept": intercept,
+        "level_unit": units.pop(),
+        "reason": "; ".join(dict.fromkeys(one for one in (reason, found.reason) if one)),
+    }
+
+
+def _number(level: Level) -> tuple[float, str] | None:
+    """Return what a level says as a number, and its unit; ``None`` where it is no number."""
+    if isinstance(level, bool):
+        return None
+    if isinstance(level, int | float):
+        return float(level), "1"
+    for parse, unit in ((parse_size, "B"), (parse_duration, "s"), (parse_percent, "1")):
+        try:
+            return float(parse(level)), unit
+        except ValueError:
+            continue
+    return None
