@@ -247,6 +247,32 @@ def test_every_finding_has_value_and_remedy() -> None:
         assert text in found[code].what
 
 
+def test_the_cpu_that_is_closest_to_its_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk may be as hot as it likes, and a sensor without a limit says nothing."""
+    sensors = {
+        "nvme": [SimpleNamespace(current=99.0, high=80.0, critical=85.0)],
+        "coretemp": [
+            SimpleNamespace(current=70.0, high=80.0, critical=100.0),
+            SimpleNamespace(current=95.0, high=None, critical=None),
+        ],
+        "k10temp": [SimpleNamespace(current=68.0, high=70.0, critical=None)],
+    }
+    monkeypatch.setattr(psutil, "sensors_temperatures", lambda: sensors)
+    assert look().hottest == (68.0, 70.0)
+    monkeypatch.setattr(psutil, "sensors_temperatures", lambda: {"nvme": sensors["nvme"]})
+    assert look().hottest is None
+
+
+def test_steal_is_that_since_an_earlier_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten CPU-seconds in a hundred, less the one tick by which the counter may be too high."""
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical=True: 4)
+    now = host.Noise(125.0, 0, 11.0 + counters.tick(), None, {})
+    monkeypatch.setattr(counters, "noise", lambda: now)
+    before = dataclasses.replace(now, at=100.0, steal=1.0)
+    assert look(before).steal_now == pytest.approx(0.1)
+    assert look(dataclasses.replace(before, steal=None)).steal_now is None
+
+
 def test_nesting_is_a_matter_of_a_virtual_host() -> None:
     assert codes({**BARE, "nested": True}, QUIET) == []
     assert codes({**BARE, "nested": False, "virtualised": True}, QUIET) == ["host.virtualised", "host.nested"]

@@ -188,7 +188,7 @@ def test_a_host_that_does_not_take_a_value_is_put_back(root: Path, monkeypatch: 
             write(path, value)
 
     monkeypatch.setattr(store, "write_value", ignore)
-    assert "no_turbo is still 0, not 1" in refused(ALL)
+    assert "no_turbo is still 0: 1 was refused" in refused(ALL)
     assert tree(root) == FILES
     assert store.read(store.folder()) is None
 

@@ -201,7 +201,7 @@ def _write(change: Change) -> None:
         ) from error
     if not same(now, change.wanted):
         raise EngineError(
-            f"tune: {change.setting}: {change.path} is still {show(now)}, not {show(change.wanted)}",
+            f"tune: {change.setting}: {change.path} is still {show(now)}: {show(change.wanted)} was refused",
             hint=f"leave {change.setting} out of tune: its driver does not take it",
         )
 
