@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -121,6 +122,22 @@ def test_show_prints_and_rebuilds_the_same_bytes(tmp_path: Path, fake: Callable[
     assert "startup.ready" in said.out
     assert {name: (run / name).read_bytes() for name in names} == before
     assert json.loads(vmvc("show", "--json", run.parent, cwd=tmp_path).out)["run"] == run.name
+
+
+def test_show_prints_ratios_to_the_baseline(tmp_path: Path, experiment: Callable[[str], Path]) -> None:
+    path = experiment(
+        f"name: first\nbackends:\n  slow: {{kind: fake, options: {{create: 8ms, state: {tmp_path / 's'}}}}}\n"
+        f"  fast: {{kind: fake, options: {{state: {tmp_path / 's'}}}}}\n"
+        "metrics: [startup]\ntrials: {count: 7, warmup: 0}\n"
+    )
+    assert vmvc("run", path, "--quiet", cwd=tmp_path).code == 0
+    said = vmvc("show", "results/first", cwd=tmp_path)
+    table = said.out.partition("compared with slow:\n")[2].splitlines()
+    assert re.fullmatch(r"quantity +condition +ratio of medians \[95% interval\] +p \(Holm\)", table[0])
+    assert re.fullmatch(r"startup.created +fast +[\d.]+ \[[\d.]+, [\d.]+\] +[\d.]+", table[1]), table[1]
+    summary = json.loads(vmvc("show", "results/first", "--json", cwd=tmp_path).out)
+    assert summary["baseline"] == "slow"
+    assert summary["comparisons"][0]["baseline"] == "slow"
 
 
 def test_plan_prints_the_order_and_runs_nothing(tmp_path: Path, fake: Callable[..., Path]) -> None:

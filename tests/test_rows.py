@@ -49,6 +49,14 @@ def test_a_planted_fault_raises_its_flag_and_a_finding(flag: str) -> None:
     assert finding.remedy
 
 
+def test_order_dependence_is_told_from_eight_values_on() -> None:
+    rising = row(range(1, 11))
+    assert (rising.tau, rising.tau_p) == pytest.approx((1, 2 / 3628800))
+    assert rising.lag1 == pytest.approx(0.7)
+    for short in (row(range(1, 8)), row([2.0] * 10)):
+        assert (short.tau, short.tau_p, short.lag1) == (None, None, None)
+
+
 def test_values_at_the_resolution_are_flagged() -> None:
     assert row([0.11, 0.12, 0.12, 0.11, 0.11] * 4, 0.01).flags == ("at-resolution",)
     assert row([0.11] * 10, 0.01).flags == ("at-resolution",)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import chain, repeat
 
 from vmvc import stats
 from vmvc.plan import Condition, show_level
@@ -34,9 +32,8 @@ def comparisons(
     """
     pairs = list(_pairs(conditions, baseline))
     for quantity in quantities:
-        bases = {other.id: _Side(other.id, find(other, quantity)) for _, other in pairs}
         found = [
-            _compare(quantity, _Side(one.id, find(one, quantity)), bases[other.id], seed)
+            _compare(one, other, quantity, (find(one, quantity), find(other, quantity)), seed)
             for one, other in pairs
         ]
         adjusted = iter(stats.holm([one.p for one in found if one.p is not None]))
@@ -74,39 +71,30 @@ def _levels(condition: Condition, paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(show_level(condition.factors[path]) if path in condition.factors else "" for path in paths)
 
 
-@dataclass(frozen=True)
-class _Side:
-    """One of the two that are compared."""
-
-    id: str
-    cell: Cell
-
-    @cached_property
-    def sample(self) -> stats.Sample:
-        return stats.Sample.of(self.cell.values)
-
-
-def _compare(quantity: QuantityRecord, one: _Side, other: _Side, seed: int) -> Comparison:
+def _compare(
+    condition: Condition, baseline: Condition, quantity: QuantityRecord, cells: tuple[Cell, Cell], seed: int
+) -> Comparison:
+    one, other = cells
     base = Comparison(
         metric=quantity.metric,
         quantity=quantity.quantity,
         unit=quantity.unit,
         better=quantity.better,
-        condition=one.id,
-        baseline=other.id,
-        n=len(one.cell.values),
-        baseline_n=len(other.cell.values),
+        condition=condition.id,
+        baseline=baseline.id,
+        n=len(one.values),
+        baseline_n=len(other.values),
     )
-    empty = [side.id for side in (one, other) if not side.cell.values]
+    empty = [who.id for who, cell in zip((condition, baseline), cells, strict=True) if not cell.values]
     if empty:
         reason = f"no values of {' and '.join(empty)}"
         return base.model_copy(update={"reason": reason, "needs": stats.least_n()})
     found = stats.contrast(
         one.sample,
         other.sample,
-        seed=zlib.crc32(f"{seed}/{one.id}/{quantity.metric}.{quantity.quantity}".encode()),
-        blocks=(one.cell.blocks, other.cell.blocks),
-        resolutions=(one.cell.resolution or 0.0, other.cell.resolution or 0.0),
+        seed=zlib.crc32(f"{seed}/{condition.id}/{quantity.metric}.{quantity.quantity}".encode()),
+        blocks=(one.blocks, other.blocks),
+        resolutions=(one.resolution or 0.0, other.resolution or 0.0),
     )
     ratio, difference, test = found.ratio, found.difference, found.test
     made = test.p is not None
@@ -192,13 +180,12 @@ def _slope(measured: Sequence[tuple[Level, Sequence[float]]], reason: str) -> di
     units = {number[1] for number in numbers if number is not None}
     if None in numbers or len(units) != 1:
         return {}
-    x = [
-        place
-        for number, (_, values) in zip(numbers, measured, strict=True)
-        if number is not None
-        for place in repeat(number[0], len(values))
-    ]
-    found, intercept = stats.slope(x, list(chain.from_iterable(values for _, values in measured)))
+    x, y = array("d"), array("d")
+    for number, (_, values) in zip(numbers, measured, strict=True):
+        assert number is not None
+        x.extend(array("d", [number[0]]) * len(values))
+        y.extend(values)
+    found, intercept = stats.slope(x, y)
     low, high = found.interval or (None, None)
     return {
         "slope": found.value,

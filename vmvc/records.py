@@ -237,6 +237,15 @@ class SummaryRow(Record):
     outliers: int | None = Field(
         default=None, description="Values flagged by their modified z-score (beyond 3.5); all stay in."
     )
+    tau: float | None = Field(
+        default=None,
+        description="Kendall's tau of the values against their order in time; absent below n = 8, and where "
+        "all are equal.",
+    )
+    tau_p: float | None = Field(default=None, description="Its two-sided p-value: small where values drift.")
+    lag1: float | None = Field(
+        default=None, description="Lag-1 autocorrelation of the values' ranks; absent where tau is."
+    )
     flags: tuple[str, ...] = Field(
         default=(),
         description="What to look at in the points: outliers, slow-first, drift, autocorrelated, bimodal, "

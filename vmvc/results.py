@@ -27,7 +27,7 @@ SUMMARY_COLUMNS: Final = (
     *("n", "failed", "failed_low", "failed_high", "planned"),
     *("median", "low", "high", "needs", "q1", "q3", "min", "max", "mean", "sd"),
     *("p90", "p90_low", "p90_high", "p95", "p95_low", "p95_high", "p99", "p99_low", "p99_high"),
-    *("resolution", "outliers", "flags", "reason"),
+    *("resolution", "outliers", "tau", "tau_p", "lag1", "flags", "reason"),
 )
 
 Key = tuple[str, str, str]

@@ -35,6 +35,14 @@ class Cell:
     ended: int = 0
     absent: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    _sample: stats.Sample | None = None
+
+    @property
+    def sample(self) -> stats.Sample:
+        """The values, sorted when they are first asked for; none may be added after that."""
+        if self._sample is None:
+            self._sample = stats.Sample.of(self.values)
+        return self._sample
 
 
 def row_of(condition: Condition, quantity: QuantityRecord, cell: Cell, planned: int) -> SummaryRow:
@@ -70,7 +78,7 @@ def _missing(cell: Cell, planned: int) -> str:
 
 def _numbers(cell: Cell, quantity: QuantityRecord) -> dict[str, object]:
     late = cell.resolution or 0.0
-    found = stats.describe(cell.values, resolution=late, better=quantity.better)
+    found = stats.describe(cell.sample, resolution=late, better=quantity.better)
     five = found.five
     changes: dict[str, object] = {
         "median": five.median,
@@ -83,8 +91,11 @@ def _numbers(cell: Cell, quantity: QuantityRecord) -> dict[str, object]:
         "needs": found.median.needs,
         "resolution": cell.resolution,
         "outliers": found.outliers,
+        "lag1": found.lag,
         "flags": found.flags,
     }
+    if found.tau is not None:
+        changes["tau"], changes["tau_p"] = found.tau
     changes["low"], changes["high"] = _ends(found.median, late, five.min)
     for p, tail in found.tails.items():
         name = f"p{round(p * 100)}"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from tests.stats.data import DOCKER, NATIVE, UNTUNED
 from vmvc import stats
@@ -89,9 +94,9 @@ def test_the_least_n_of_a_quantile_is_the_first_with_two_ends(p: float, n: int) 
 
 @pytest.mark.parametrize("wrong", [0, 1, -0.1, 1.5])
 def test_impossible_quantiles_and_confidences_are_refused(wrong: float) -> None:
-    for settings in ((wrong, 0.95), (0.5, wrong)):
+    for p, confidence in ((wrong, 0.95), (0.5, wrong)):
         with pytest.raises(ValueError, match="between 0 and 1"):
-            stats.quantile([1.0], *settings)
+            stats.quantile([1.0], p, confidence)
 
 
 def test_quantiles_are_those_of_the_five_numbers() -> None:
@@ -117,6 +122,51 @@ def test_the_interval_covers_what_it_says() -> None:
 def _coverage(n: int, low: int) -> float:
     outside = 2 * sum(math.comb(n, below) for below in range(low))
     return float(1 - outside / 2**n)
+
+
+def drawn(shape: str, size: tuple[int, int]) -> tuple[NDArray[np.float64], float]:
+    """Return samples of a distribution, and its median."""
+    rng = np.random.RandomState(size[1])
+    if shape == "skewed":
+        return np.exp(rng.standard_normal(size)), 1.0
+    if shape == "tied":
+        return np.round(10 + 1.5 * rng.standard_normal(size)), 10.0
+    return np.where(rng.random_sample(size) < 0.6, 0.0, 9.0) + rng.random_sample(size), 5 / 6
+
+
+@pytest.mark.parametrize("shape", ["skewed", "tied", "two modes"])
+@pytest.mark.parametrize("n", [6, 7, 30])
+def test_the_interval_covers_the_median_of_any_distribution(shape: str, n: int) -> None:
+    samples, median = drawn(shape, (2000, n))
+    found = [stats.median_interval(sample) for sample in samples]
+    inside = sum(one is not None and one[0] <= median <= one[1] for one in found)
+    assert inside / 2000 >= 0.94
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.integers(-2, 2).map(float) | st.floats(-1e9, 1e9), min_size=1, max_size=40), st.floats(0, 5)
+)
+def test_a_description_is_finite_and_blind_to_order_and_unit(samples: list[float], resolution: float) -> None:
+    one = stats.describe(samples, resolution=resolution)
+    numbers = [
+        *dataclasses.astuple(one.five),
+        one.mean,
+        one.sd,
+        one.lag,
+        *(one.tau or ()),
+        *(one.median.interval or ()),
+    ]
+    assert all(number is None or math.isfinite(number) for number in numbers)
+    again = stats.describe(sorted(samples), resolution=resolution)
+    assert (again.five, again.median, again.tails, again.outliers) == (
+        one.five,
+        one.median,
+        one.tails,
+        one.outliers,
+    )
+    scaled = stats.describe([64 * value for value in samples], resolution=64 * resolution)
+    assert (scaled.five.median, scaled.flags) == (64 * one.five.median, one.flags)
 
 
 def test_no_interval_is_narrower_than_the_resolution() -> None:

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Final
 from vmvc.stats.interval import Estimate
 from vmvc.stats.modes import bimodal_of
 from vmvc.stats.order import point_of, quantile_of
-from vmvc.stats.sample import FiveNumbers, far, finite, mean_and_sd
+from vmvc.stats.sample import FiveNumbers, Sample, far, mean_and_sd
 from vmvc.stats.series import ALARM, Better, autocorrelation_of, drift_of, slow_first
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from vmvc.stats.sample import Floats, Samples
 
 TAILS: Final = (0.9, 0.95, 0.99)
@@ -34,8 +31,12 @@ FLAGS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What is said of one sample; ``tails`` holds those of ``TAILS`` that have an interval, ``flags`` in the
-    order of ``FLAGS``."""
+    """What is said of one sample.
+
+    ``tails`` holds those of ``TAILS`` that have an interval. ``tau`` with its p, and ``lag`` (the
+    autocorrelation) are ``None`` where a series is too short or constant. ``flags``: in the order of
+    ``FLAGS``.
+    """
 
     five: FiveNumbers
     median: Estimate
@@ -43,20 +44,21 @@ class Description:
     sd: float | None
     tails: Mapping[float, Estimate]
     outliers: int
+    tau: tuple[float, float] | None
+    lag: float | None
     flags: tuple[str, ...]
 
 
-def describe(samples: Samples, *, resolution: float = 0.0, better: Better = "lower") -> Description:
+def describe(samples: Samples | Sample, *, resolution: float = 0.0, better: Better = "lower") -> Description:
     """Return numbers and flags of samples in the order in which they were taken.
 
     ``resolution``: by how much a value may read high. Raises: ValueError as ``five_numbers``.
     """
     import numpy as np
 
-    values = finite(samples)
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    ranks = _ranks(values, order, ordered)
+    sample = samples if isinstance(samples, Sample) else Sample.of(samples)
+    values, ordered = sample.values, sample.ordered
+    ranks = _ranks(sample)
     tails = {p: quantile_of(ordered, p) for p in TAILS}
     mean, sd = mean_and_sd(values)
     five = FiveNumbers(*(point_of(ordered, p) for p in (0, 0.25, 0.5, 0.75, 1)))
@@ -77,17 +79,19 @@ def describe(samples: Samples, *, resolution: float = 0.0, better: Better = "low
         sd=sd,
         tails={p: tail for p, tail in tails.items() if tail.interval is not None},
         outliers=outliers,
+        tau=tau,
+        lag=None if lag is None else lag[0],
         flags=tuple(flag for flag in FLAGS if raised[flag]),
     )
 
 
-def _ranks(values: Floats, order: NDArray[np.intp], ordered: Floats) -> Floats:
+def _ranks(sample: Sample) -> Floats:
     """Return the values' ranks, equal ones sharing theirs; sorts anew only where some are equal."""
     import numpy as np
     from scipy.stats import rankdata
 
-    if (ordered[1:] == ordered[:-1]).any():
-        return np.asarray(rankdata(values), dtype=np.float64)
-    ranks = np.empty(len(values))
-    ranks[order] = np.arange(1, len(values) + 1)
+    if (sample.ordered[1:] == sample.ordered[:-1]).any():
+        return np.asarray(rankdata(sample.values), dtype=np.float64)
+    ranks = np.empty(len(sample))
+    ranks[sample.order] = np.arange(1, len(sample) + 1)
     return ranks

@@ -77,9 +77,13 @@ def far(values: Floats, median: float | None = None) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """Finite values as they were taken, and in ascending order: sorted once for all that is said of them."""
+    """Finite values as they were taken, and in ascending order: sorted once for all that is said of them.
+
+    ``order``: places in ``values`` of the ``ordered`` ones.
+    """
 
     values: Floats
+    order: NDArray[np.intp]
     ordered: Floats
 
     @classmethod
@@ -88,7 +92,8 @@ class Sample:
         import numpy as np
 
         values = finite(samples)
-        return cls(values, np.sort(values))
+        order = np.argsort(values)
+        return cls(values, order, values[order])
 
     def __len__(self) -> int:
         return len(self.values)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from vmvc.stats.sample import Floats, Samples
 
 METHOD: Final = "theil-sen"
-MOST: Final = 1000
-"""Points of which every pair counts (half a million slopes); of more points, evenly many are taken."""
+MOST: Final = 500
+"""Points of which every pair counts (125,000 slopes); of more points, evenly many are taken."""
 
 
 def slope(x: Samples, y: Samples, confidence: float = 0.95) -> tuple[Estimate, float]:
