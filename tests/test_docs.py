@@ -13,8 +13,11 @@ from vmvc import registry, stats
 from vmvc.cli import COMMANDS, cli
 from vmvc.errors import ExitCode
 from vmvc.records import Comparison, SummaryRow, Trend
+from vmvc.records_claims import VerdictRecord
 from vmvc.results import MEASUREMENT_COLUMNS, SUMMARY_COLUMNS
-from vmvc.spec import CODES, GROUPS, Experiment, Setting, Trials
+from vmvc.spec import Experiment, Trials
+from vmvc.spec_claims import ON_ONE, ON_SEVERAL
+from vmvc.spec_host import CODES, GROUPS, Setting
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -77,6 +80,16 @@ def test_every_column_is_there(column: str) -> None:
 @pytest.mark.parametrize("flag", stats.FLAGS)
 def test_every_flag_is_there(flag: str) -> None:
     assert f"\n| `{flag}` | " in README
+
+
+@pytest.mark.parametrize("key", VerdictRecord.model_fields)
+def test_every_key_of_a_verdict_is_there(key: str) -> None:
+    assert f"`{key}`" in README
+
+
+@pytest.mark.parametrize("form", [*ON_ONE, *ON_SEVERAL])
+def test_every_form_of_claim_is_there(form: str) -> None:
+    assert f"\n| `{form}: " in README
 
 
 @pytest.mark.parametrize("key", [*Experiment.model_fields, *Trials.model_fields])

@@ -23,7 +23,7 @@ from vmvc import host
 from vmvc.contract import Scalar, Severity
 from vmvc.host import counters, kernel_log, neighbours
 from vmvc.host.state import look
-from vmvc.spec import CODES
+from vmvc.spec_host import CODES
 
 GIB = 2**30
 QUIET = host.State(

@@ -9,7 +9,7 @@ import pytest
 from vmvc import preflight
 from vmvc.contract import Finding, Severity
 from vmvc.errors import EngineError, Interrupted
-from vmvc.spec import CODES, GROUPS, Require
+from vmvc.spec_host import CODES, GROUPS, Require
 
 LOAD = Finding("host.load", Severity.WARNING, "load 9.5 on 2 CPUs", "wait")
 GUESTS = Finding("host.guests", Severity.WARNING, "2 of containerd-shim", "stop them")

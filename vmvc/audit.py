@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +14,39 @@ from vmvc.errors import Fault, ResultsError
 
 
 def audit(folder: Path) -> Iterator[Fault]:
-    """Yield the faults of the folder's journal and summary; none where both are as vmvc wrote them."""
-    lines, summary = folder / "journal.jsonl", folder / "summary.json"
+    """Yield the faults of the folder's journal, summary and claims; none where all are as vmvc wrote them."""
+    lines = folder / "journal.jsonl"
     found = False
     for fault in _faults_of_journal(lines):
         found = True
         yield fault
-    if found or not summary.exists():
+    if not found:
+        yield from _faults_of_derived(folder, "summary", _summary)
+        yield from _faults_of_derived(folder, "claims", _claims)
+
+
+def _summary(lines: Path) -> str:
+    return results.summarise(lines).model_dump_json(exclude_none=True, indent=1) + "\n"
+
+
+def _claims(lines: Path) -> str:
+    return results.claims_json(results.verdicts(lines))
+
+
+def _faults_of_derived(folder: Path, name: str, make: Callable[[Path], str]) -> Iterator[Fault]:
+    path = folder / f"{name}.json"
+    if not path.exists():
         return
-    text = summary.read_text(encoding="utf-8")
-    yield from _faults(Draft202012Validator(schema.SCHEMAS["summary"]()), text, str(summary), None)
+    text = path.read_text(encoding="utf-8")
+    yield from _faults(Draft202012Validator(schema.SCHEMAS[name]()), text, str(path), None)
     try:
-        again = results.summarise(lines).model_dump_json(exclude_none=True, indent=1) + "\n"
+        again = make(folder / "journal.jsonl")
     except ResultsError as error:
         yield Fault(error.what, hint=error.hint)
     else:
         if text != again:
             hint = f"vmvc show --rebuild {folder}"
-            yield Fault("is not what the journal says", str(summary), hint=hint)
+            yield Fault("is not what the journal says", str(path), hint=hint)
 
 
 def _faults_of_journal(path: Path) -> Iterator[Fault]:

@@ -7,33 +7,20 @@ has a wrong shape, or is more than an experiment may hold, is passed over: ``vmv
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Annotated, Any, Final
-
-from pydantic import Field, TypeAdapter
+from pathlib import Path
 
 from vmvc.complaints import judge
-from vmvc.contract import Backend, Metric, Options, Quantity
+from vmvc.contract import Backend, Metric, Options
+from vmvc.crosscheck_claims import Named, claim_faults, is_name
 from vmvc.errors import EngineError, Fault
 from vmvc.factors import factors_of, judge_settings
 from vmvc.notation import Node, Place, shorten
 from vmvc.registry import backend_class, backend_kinds, metric_class, metric_names
-from vmvc.spec import BUILT_IN_IMAGES, MOST_CLAIMS, MOST_NAMES, NAME, GuestSpec
-from vmvc.units import Duration, Percent, Size
-from vmvc.wording import did_you_mean, listed
-
-_Number = Annotated[float, Field(strict=True)]
-_BOUNDS: Final[Mapping[str, TypeAdapter[Any]]] = {
-    "s": TypeAdapter(_Number | Duration),
-    "B": TypeAdapter(_Number | Size),
-    "1": TypeAdapter(_Number | Percent),
-}
-"""Unit of a quantity -> what a limit on it can be."""
-
-
-_QUANTITY: Final = rf"{NAME[:-1]}\.[a-z0-9_.-]{{1,64}}"
+from vmvc.spec import BUILT_IN_IMAGES, MOST_NAMES, NAME, GuestSpec
+from vmvc.wording import did_you_mean
 
 
 @dataclass(slots=True)
@@ -47,15 +34,18 @@ class PlugIns:
     missing: list[EngineError] = field(default_factory=list)
 
 
-def crosscheck(root: Node, source: str) -> PlugIns:
-    """Find the plug-ins and every fault that they and cross references show."""
+def crosscheck(root: Node, source: str, folder: Path | None = None) -> PlugIns:
+    """Find the plug-ins and every fault that they and cross references show.
+
+    ``folder`` anchors relative paths to other runs; without it they are let pass.
+    """
     check = _Check(root, source)
     check.lists()
     check.backends()
     check.metrics()
     check.images()
     check.factors()
-    check.claims()
+    check.claims(folder)
     return check.found
 
 
@@ -69,10 +59,6 @@ def _entries(node: Node | None) -> Iterator[tuple[str, Place, Node | None]]:
                 yield item.text, item.place, None
     elif node is not None:
         yield from islice(node.items(), MOST_NAMES)
-
-
-def _is_name(node: Node) -> bool:
-    return node.text is not None and re.fullmatch(NAME, node.text) is not None
 
 
 class _Check:
@@ -148,7 +134,7 @@ class _Check:
                 self._image(settings.get("guest", "image"), f"backends.{name}.guest.image")
 
     def _image(self, node: Node | None, called: str) -> None:
-        if node is not None and _is_name(node) and node.text not in self._images:
+        if node is not None and is_name(node) and node.text not in self._images:
             self._report(
                 node.place,
                 f"{called}: unknown image {node.text!r}",
@@ -188,77 +174,7 @@ class _Check:
                 fixed = f"backends.{name}.guest.{key} in line {own.keys[key][0]}"
                 self._report(place, f"factors: {path!r} is fixed by {fixed}", "remove one of them")
 
-    # --- claims
-
-    def claims(self) -> None:
-        claims = self._root.get("claims")
-        seen: dict[str, Place] = {}
-        given = claims.value if claims is not None and isinstance(claims.value, list) else []
-        for index, claim in enumerate(given[:MOST_CLAIMS]):
-            called = f"claims[{index}]"
-            identity = claim.get("id")
-            if identity is not None and _is_name(identity):
-                first = seen.setdefault(str(identity.value), identity.place)
-                if first is not identity.place:
-                    what = f"{called}.id: {identity.text!r} names two claims, first in line {first[0]}"
-                    self._report(identity.place, what, "give each claim a name of its own")
-            self._named(claim.get("backend"), f"{called}.backend")
-            quantity = self._quantity(claim.get("metric"), f"{called}.metric")
-            for form in ("median", "ratio", "difference"):
-                self._form(claim.get(form), form, quantity, f"{called}.{form}")
-
-    def _named(self, node: Node | None, called: str) -> None:
-        if node is not None and _is_name(node) and node.text not in self._backends:
-            hint = did_you_mean(str(node.value), self._backends)
-            self._report(node.place, f"{called}: no backend {node.text!r} in this experiment", hint)
-
-    def _quantity(self, node: Node | None, called: str) -> Quantity | None:
-        if node is None or node.text is None or not re.fullmatch(_QUANTITY, node.text):
-            return None
-        name, _, wanted = node.text.partition(".")
-        metrics = [known for known, _, _ in _entries(self._root.get("metrics"))]
-        if name not in metrics:
-            known = did_you_mean(name, metrics)
-            hint = known if known.startswith("did") else f"add {name} to metrics"
-            self._report(node.place, f"{called}: {name!r} is not among the metrics of this experiment", hint)
-            return None
-        if name not in self.found.metrics:
-            return None
-        quantities = {quantity.name: quantity for quantity in self.found.metrics[name].quantities}
-        if wanted not in quantities:
-            hint = did_you_mean(wanted, quantities)
-            self._report(node.place, f"{called}: the metric {name} has no quantity {wanted!r}", hint)
-        return quantities.get(wanted)
-
-    def _form(self, bound: Node | None, form: str, quantity: Quantity | None, called: str) -> None:
-        if bound is None:
-            return
-        of, to = bound.get("of"), bound.get("to")
-        self._named(of, f"{called}.of")
-        self._named(to, f"{called}.to")
-        if of is not None and to is not None and _is_name(of) and of.text == to.text:
-            self._report(to.place, f"{called}: {of.text!r} is compared with itself", "name two backends")
-        unit = "1" if form == "ratio" else quantity.unit if quantity is not None else ""
-        for key in ("below", "above"):
-            self._limit(bound.get(key), unit, f"{called}.{key}")
-        between = bound.get("between")
-        if between is not None and isinstance(between.value, list):
-            limits = [
-                self._limit(item, unit, f"{called}.between[{i}]") for i, item in enumerate(between.value[:2])
-            ]
-            known = [limit for limit in limits if limit is not None]
-            if len(known) == len(between.value) == 2 and known[0] >= known[1]:
-                shown = listed([str(item) for item in between.value], "and")
-                self._report(
-                    between.place, f"{called}.between: {shown} are not in order", "put the smaller one first"
-                )
-
-    def _limit(self, node: Node | None, unit: str, called: str) -> float | None:
-        """Return the limit in the quantity's unit, ``None`` where it has none or the unit is unknown."""
-        if node is None or isinstance(node.value, bool | list | dict) or node.value is None:
-            return None
-        if unit not in _BOUNDS or (isinstance(node.value, str) and not node.value[:1].isdigit()):
-            return None
-        value, faults = judge(_BOUNDS[unit], node, self._source, (called,))
-        self.found.faults += faults
-        return None if value is None else float(value)
+    def claims(self, folder: Path | None) -> None:
+        metrics = [name for name, _, _ in _entries(self._root.get("metrics"))]
+        named = Named(list(self._backends), metrics, self.found.metrics, self.found.options, folder)
+        self.found.faults += claim_faults(self._root, self._source, named)

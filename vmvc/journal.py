@@ -60,7 +60,7 @@ class Journal:
 
         Raises: StorageError where the file system refuses; the journal is then as it was before.
         """
-        line = record.model_dump_json(exclude_none=True).encode() + b"\n"
+        line = record.model_dump_json(exclude_none=True, by_alias=True).encode() + b"\n"
         before = os.fstat(self._file).st_size
         try:
             written = 0

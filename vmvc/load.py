@@ -99,8 +99,10 @@ def read(path: Path) -> Loaded:
     return loads(text, str(path), path.absolute().parent)
 
 
-def loads(text: bytes, source: str, folder: Path) -> Loaded:
+def loads(text: bytes, source: str, folder: Path, *, references: bool = True) -> Loaded:
     """Load what a file holds; ``source`` is its name in messages, ``folder`` anchors its relative paths.
+
+    Without ``references``, other runs that claims name are not looked at.
 
     Raises: InputError with every fault; EngineError where the text is good and a plug-in cannot be imported.
     """
@@ -108,7 +110,7 @@ def loads(text: bytes, source: str, folder: Path) -> Loaded:
     if root is None:
         raise InputError(faults)
     experiment, shape = judge(Experiment, root, source)
-    found = crosscheck(root, source)
+    found = crosscheck(root, source, folder if references else None)
     faults = in_order([*faults, *shape, *found.faults])
     if experiment is None or faults:
         raise InputError([*faults[:MOST], *([_more(source)] if len(faults) > MOST else [])])

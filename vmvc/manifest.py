@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import vmvc
-from vmvc import durable, host
+from vmvc import durable, host, reference
 from vmvc.contract import Finding, Isolation, Preparation
 from vmvc.errors import StorageError
 from vmvc.load import Loaded
 from vmvc.plan import Plan
-from vmvc.records import VERSION, FindingRecord, QuantityRecord, RunRecord
+from vmvc.records import VERSION, FindingRecord, QuantityRecord, ReferenceRecord, RunRecord
 
 
 def digest(source: bytes) -> str:
@@ -26,7 +26,10 @@ def digest(source: bytes) -> str:
 
 
 def head_of(loaded: Loaded, plan: Plan, run: str, findings: Sequence[Finding]) -> RunRecord:
-    """Return the journal's first record."""
+    """Return the journal's first record.
+
+    Raises: ResultsError where a run that a claim refers to cannot be read any more.
+    """
     return RunRecord(
         version=VERSION,
         run=run,
@@ -46,6 +49,8 @@ def head_of(loaded: Loaded, plan: Plan, run: str, findings: Sequence[Finding]) -
         baseline=_baseline(loaded, plan),
         findings=tuple(FindingRecord.of(finding) for finding in findings),
         boot=host.boot_id(),
+        claims=loaded.experiment.claims,
+        references=tuple(_references(loaded, plan)),
     )
 
 
@@ -61,6 +66,21 @@ def _baseline(loaded: Loaded, plan: Plan) -> str:
     names = dict.fromkeys(condition.backend for condition in plan.conditions)
     bare = (name for name in names if loaded.backends[name].isolation is Isolation.NONE)
     return next(bare, next(iter(names), ""))
+
+
+def _references(loaded: Loaded, plan: Plan) -> Iterator[ReferenceRecord]:
+    """Copy what claims refer to, so that verdicts stand on this run's journal alone."""
+    for claim in loaded.experiment.claims:
+        if claim.reference is not None:
+            metric, _, quantity = claim.metric.partition(".")
+            conditions = {
+                one.id
+                for one in plan.conditions
+                if one.backend == claim.backend
+                and all(one.factors.get(path) == level for path, level in claim.at.items())
+            }
+            folder = loaded.folder / claim.reference.run
+            yield reference.read(folder, claim.id, metric, quantity, conditions)
 
 
 def write_inputs(

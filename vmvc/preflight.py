@@ -7,7 +7,7 @@ from typing import Final
 
 from vmvc.contract import Clock, Finding, Severity
 from vmvc.errors import EngineError
-from vmvc.spec import Passing, Require
+from vmvc.spec_host import Passing, Require
 from vmvc.units import show_seconds
 
 LOOK: Final = 1.0

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
 from vmvc.contract import Absent, Event, Finding, Quantity, Reading
 from vmvc.spec import Level
+from vmvc.spec_claims import Claim
 
 VERSION: Final = 1
 """Version of every file in a run's folder; a folder of another version is refused."""
@@ -142,6 +143,23 @@ class TrialRecord(Record):
     )
 
 
+class SampleRecord(Record):
+    """Values of one condition of another run."""
+
+    values: tuple[float, ...] = Field(description="Values, in the quantity's unit, in the order of trials.")
+    resolution: float = Field(ge=0, description="Largest resolution among them; 0 where none is known.")
+
+
+class ReferenceRecord(Record):
+    """What a claim on another run compares with, as it was before the first trial."""
+
+    claim: str = Field(description="Id of the claim.")
+    run: str = Field(description="Id of the other run.")
+    samples: Mapping[str, SampleRecord] = Field(
+        description="Condition -> values there; only conditions that have any."
+    )
+
+
 class RunRecord(Record):
     """First line of a journal: what the run is."""
 
@@ -170,6 +188,10 @@ class RunRecord(Record):
         default=(), description="What was found on host, engines and conditions before the first trial."
     )
     boot: str = Field(default="", description="Boot id of the host: instants of one boot can be compared.")
+    claims: tuple[Claim, ...] = Field(default=(), description="The claims of the experiment, in file order.")
+    references: tuple[ReferenceRecord, ...] = Field(
+        default=(), description="Values of the other runs that claims refer to."
+    )
 
 
 class ResumeRecord(Record):

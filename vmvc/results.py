@@ -1,4 +1,4 @@
-"""journal.jsonl -> measurements.csv, summary.json, summary.csv; the same journal gives the same bytes."""
+"""journal.jsonl -> measurements.csv, summary.json and .csv, claims.json; the same journal, the same bytes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from vmvc import durable, journal, stats
+from pydantic_core import PydanticCustomError
+
+from vmvc import claims, durable, journal, stats
 from vmvc.comparisons import comparisons, trends
 from vmvc.errors import ResultsError, StorageError
 from vmvc.plan import Condition, Plan, show_level
 from vmvc.records import FindingRecord, QuantityRecord, ReadingRecord, RunRecord, Summary, TrialRecord
+from vmvc.records_claims import VERDICTS, VerdictRecord
 from vmvc.rows import Cell, flagged, row_of
 from vmvc.spec import Level, Trials
 
@@ -46,12 +49,35 @@ def rebuild(folder: Path) -> Summary:
         _write_measurements(folder / "measurements.csv", head, path)
         durable.write(folder / "summary.json", summary.model_dump_json(exclude_none=True, indent=1) + "\n")
         durable.write(folder / "summary.csv", _summary_csv(head, summary))
+        durable.write(folder / "claims.json", claims_json(verdicts(path)))
     except OSError as error:
         raise StorageError(
             f"{folder}: the results cannot be written: {error.strerror}; the journal is whole",
             hint=f"make room, then: vmvc show --rebuild {folder}",
         ) from error
     return summary
+
+
+def verdicts(path: Path) -> tuple[VerdictRecord, ...]:
+    """Return a verdict on every claim of the run, from the journal alone; none where it has no claims.
+
+    Raises: ResultsError.
+    """
+    head = journal.head(path)
+    if not head.claims:
+        return ()
+    try:
+        return claims.verdicts(head, list(conditions_of(head)), trials_of(path))
+    except PydanticCustomError as error:
+        raise ResultsError(
+            f"{path}:1: a claim does not fit its quantity: {error.message()}",
+            hint="restore the journal from a copy",
+        ) from error
+
+
+def claims_json(found: tuple[VerdictRecord, ...]) -> str:
+    """Return what stands in claims.json."""
+    return VERDICTS.dump_json(found, exclude_none=True, indent=1).decode() + "\n"
 
 
 def factors_of(head: RunRecord) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from vmvc import stats
 from vmvc.plan import Condition
 from vmvc.records import FindingRecord, QuantityRecord, SummaryRow
 
-_SERIOUS: Final = {
+SERIOUS: Final = {
     "slow-first": "raise trials.warmup",
     "drift": "look for what changed on the host during the run: temperature, caches, a filling disk",
     "bimodal": "look at the points, and for what tells the two heaps apart",
@@ -122,7 +122,7 @@ def flagged(rows: Iterable[SummaryRow]) -> Iterator[FindingRecord]:
         what = ", ".join(names) if len(names) <= 4 else f"{len(names)} quantities"
         yield FindingRecord(
             code=f"flag.{flag}",
-            severity="warning" if flag in _SERIOUS else "info",
+            severity="warning" if flag in SERIOUS else "info",
             what=f"{condition}: {what}: {stats.FLAGS[flag]}",
-            remedy=_SERIOUS.get(flag, _REMEDY),
+            remedy=SERIOUS.get(flag, _REMEDY),
         )

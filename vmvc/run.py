@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from vmvc import host, journal, load, preflight, results
+from vmvc import claims_spoilers, host, journal, load, preflight, results
 from vmvc.contract import Backend, Finding, Guest, MonotonicClock, Preparation, Severity, Tag
 from vmvc.errors import EngineError, Interrupted, ResultsError
 from vmvc.journal import Journal
@@ -23,6 +23,7 @@ from vmvc.lock import measuring
 from vmvc.manifest import digest, head_of, write_inputs
 from vmvc.plan import Condition, Plan, group_metrics
 from vmvc.records import FindingRecord, ResumeRecord, RunRecord, Summary
+from vmvc.records_claims import VerdictRecord
 from vmvc.runner import Bind, Campaign, Runner, Signals, Watcher
 from vmvc.tuning import Tuned, tuned
 from vmvc.worker import Worker
@@ -47,6 +48,7 @@ class Finished:
 
     folder: Path
     summary: Summary
+    verdicts: tuple[VerdictRecord, ...] = ()
 
 
 def plan_of(loaded: Loaded, *, only: Sequence[str] = (), count: int | None = None) -> Plan:
@@ -119,7 +121,7 @@ def _reload(folder: Path, head: RunRecord) -> Loaded:
             f"{folder / 'experiment.yaml'}: changed since the run was started",
             hint="put the original back, or start a new run of the changed file",
         )
-    return load.loads(source, str(folder / "experiment.yaml"), anchor)
+    return load.loads(source, str(folder / "experiment.yaml"), anchor, references=False)
 
 
 def _run(
@@ -135,7 +137,7 @@ def _run(
     require, before = loaded.experiment.require, host.noise()
     try:
         backends = _backends(loaded, plan)
-        findings = _check(backends, worker, watcher, signals)
+        findings = [*_check(backends, worker, watcher, signals), *_about_claims(loaded, plan, watcher)]
         sweep(list(backends.values()), worker, watcher)
         findings = [*about.findings, *_host(watcher, before), *findings]
         preflight.refuse(findings, require)
@@ -168,9 +170,17 @@ def _run(
             except Interrupted as stop:
                 results.rebuild(folder)
                 raise Interrupted(stop.what, hint=f"vmvc run --resume {folder}") from None
-        return Finished(folder, results.rebuild(folder))
+        return Finished(folder, results.rebuild(folder), results.verdicts(path))
     finally:
         worker.close()
+
+
+def _about_claims(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> list[Finding]:
+    units = {f"{metric.name}.{one.name}": one.unit for metric in loaded.metrics for one in metric.quantities}
+    findings = list(claims_spoilers.findings(loaded.experiment.claims, units, plan.settings.count))
+    for finding in findings:
+        watcher.found(finding)
+    return findings
 
 
 def _tuned(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> AbstractContextManager[Tuned]:

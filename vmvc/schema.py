@@ -18,6 +18,7 @@ from pydantic_core import core_schema
 from vmvc.contract import Backend, Metric
 from vmvc.errors import EngineError
 from vmvc.records import JOURNAL_LINE, Summary
+from vmvc.records_claims import VERDICTS
 from vmvc.registry import BACKENDS, METRICS, backend_class, metric_class
 from vmvc.spec import Experiment
 from vmvc.units import Duration, Percent, Size
@@ -52,7 +53,7 @@ class _Generator(GenerateJsonSchema):
         if "default" in made and made["default"] is None:
             del made["default"]
         inner: Any = schema["schema"]
-        while "default" in made and isinstance(inner, dict):
+        while self.mode == "validation" and "default" in made and isinstance(inner, dict):
             if inner.get("serialization", {}).get("type") == "function-plain":
                 made["default"] = inner["serialization"]["function"](made["default"])
                 break
@@ -123,10 +124,16 @@ def summary_schema() -> Schema:
     return _records_schema(TypeAdapter(Summary), "vmvc summary")
 
 
+def claims_schema() -> Schema:
+    """Return the schema of ``claims.json``."""
+    return _records_schema(VERDICTS, "vmvc claims")
+
+
 SCHEMAS: Final[Mapping[str, Callable[[], Schema]]] = {
     "experiment": experiment_schema,
     "journal": journal_schema,
     "summary": summary_schema,
+    "claims": claims_schema,
 }
 """Name of a file in ``schemas/`` -> what makes its schema."""
 
@@ -165,10 +172,13 @@ def _settings_by_name(root: Schema, key: str) -> Schema:
 
 def _records_schema(adapter: TypeAdapter[Any], title: str) -> Schema:
     made = _tidy(adapter.json_schema(mode="serialization", schema_generator=_Generator))
+    text = json.dumps(made)
+    amounts = {name: says for name, says in _AMOUNTS.items() if f'"#/$defs/{name}"' in text}
     return {
         "$schema": _DRAFT,
         "title": title,
         **{key: value for key, value in made.items() if key != "title"},
+        "$defs": dict(sorted({**made["$defs"], **amounts}.items())),
     }
 
 

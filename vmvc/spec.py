@@ -15,7 +15,6 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Discriminator,
     Field,
@@ -26,33 +25,22 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError, core_schema
 
-from vmvc.units import Duration, Percent, Size
+from vmvc.spec_claims import Claim
+from vmvc.spec_host import Require, Setting, listed_once
+from vmvc.spec_model import MOST_FACTORS as MOST_FACTORS
+from vmvc.spec_model import NAME as NAME
+from vmvc.spec_model import FactorPath, Model, Name
+from vmvc.spec_model import Level as Level
+from vmvc.units import Duration, Size
 
 SCHEMA: Final = "vmvc/1"
-NAME: Final = r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$"
-
 NAMES: Final = "list of names"
 """Step in an error's ``loc``: this form of ``backends`` and ``metrics`` was taken for the intended one."""
 MOST_NAMES: Final = 100
 """Most backends, and most metrics, of an experiment."""
-MOST_FACTORS: Final = 20
 MOST_CLAIMS: Final = 1000
 
-Name = Annotated[str, Field(pattern=NAME)]
-"""A name that is safe as folder, label, host name and condition: ``a-z 0-9 -``, 1 to 64 characters."""
-
-Level = bool | int | float | str
-"""One level of a factor, as the file gives it."""
-
 Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-class Model(BaseModel):
-    """Frozen; refuses unknown keys and, in a file, any value of another type."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=False
-    )
 
 
 def _absolute(path: str) -> str:
@@ -353,7 +341,7 @@ def _form(value: object) -> str | None:
     return next((form for form, kind in forms.items() if isinstance(value, kind)), None)
 
 
-# --- trials and claims ------------------------------------------------------------------------------------
+# --- trials ------------------------------------------------------------------------------------------------
 
 
 class Trials(Model):
@@ -377,155 +365,6 @@ class Trials(Model):
     )
 
 
-Limit = float | Annotated[str, Field(pattern=r"^[0-9]", max_length=40)]
-"""A number in the quantity's own unit, or text with a unit (`2s`, `64MiB`, `5%`)."""
-
-
-def _exactly_one(model: BaseModel, keys: tuple[str, ...]) -> None:
-    given = [key for key in keys if getattr(model, key) is not None]
-    if len(given) != 1:
-        raise PydanticCustomError("exactly_one", "expected exactly one of {keys}", {"keys": ", ".join(keys)})
-
-
-def _schema_of_exactly_one(keys: tuple[str, ...]) -> dict[str, Any]:
-    return {"oneOf": [{"required": [key]} for key in keys]}
-
-
-_LIMITS = ("below", "above", "between")
-
-
-class Bound(Model):
-    """A limit: exactly one of below, above, between."""
-
-    model_config = ConfigDict(json_schema_extra=_schema_of_exactly_one(_LIMITS))
-
-    below: Limit | None = Field(default=None, description="The whole interval lies below this value.")
-    above: Limit | None = Field(default=None, description="The whole interval lies above this value.")
-    between: tuple[Limit, Limit] | None = Field(
-        default=None, description="The whole interval lies between these two values."
-    )
-
-    @model_validator(mode="after")
-    def _one(self) -> Bound:
-        _exactly_one(self, _LIMITS)
-        return self
-
-
-class PairBound(Bound):
-    """A limit on a ratio or a difference of two backends."""
-
-    of: Name = Field(description="Backend whose median is the numerator or minuend.")
-    to: Name = Field(description="Backend whose median is the denominator or subtrahend.")
-
-
-_FORMS = ("median", "ratio", "difference")
-
-
-class Claim(Model):
-    """A hypothesis that the numbers support, refute or leave open."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            **_schema_of_exactly_one(_FORMS),
-            "dependentRequired": {"median": ["backend"], "backend": ["median"]},
-        }
-    )
-
-    id: Name = Field(description="Short name of the claim, unique in the file.")
-    says: str = Field(min_length=1, max_length=1000, description="The claim as a sentence for people.")
-    metric: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9-]*\.[a-z0-9][a-z0-9_.-]*$",
-        description="Metric and quantity, such as `startup.ready`.",
-    )
-    backend: Name | None = Field(default=None, description="Backend that a bound on the median is about.")
-    median: Bound | None = Field(default=None, description="Bound on the median of one backend.")
-    ratio: PairBound | None = Field(default=None, description="Bound on the ratio of two backends' medians.")
-    difference: PairBound | None = Field(
-        default=None, description="Bound on the difference of two backends' medians."
-    )
-    confidence: Percent = Field(default=0.95, description="Confidence level of the interval that decides.")
-
-    @model_validator(mode="after")
-    def _one_form(self) -> Claim:
-        _exactly_one(self, _FORMS)
-        if (self.median is None) != (self.backend is None):
-            raise PydanticCustomError("claim_backend", "`backend` goes with `median`, and only with it")
-        return self
-
-
-# --- the host ---------------------------------------------------------------------------------------------
-
-Passing = Literal["warn", "wait", "stop"]
-"""What to do about a finding that may pass by itself."""
-Lasting = Literal["warn", "stop"]
-"""What to do about a finding that stays until somebody changes something."""
-
-
-def _passing(what: str) -> Any:
-    return Field(default=None, description=f"{what}: warn, wait until it is over, or stop.")
-
-
-def _lasting(what: str) -> Any:
-    return Field(default=None, description=f"{what}: warn or stop.")
-
-
-class Require(Model):
-    """What the host must be like before the first trial; a finding without a word here is a warning."""
-
-    busy: Passing | None = _passing(
-        "Any of load, runnable, memory, steal, guests, temperature not named here"
-    )
-    settings: Lasting | None = _lasting("Any of governor, turbo, smt, thp, ksm, swap, clock not named here")
-    load: Passing | None = _passing("The load of the last minute is high")
-    runnable: Passing | None = _passing("Other tasks want a CPU just now")
-    memory: Passing | None = _passing("Little memory is free")
-    disk: Passing | None = _passing("Little disk is free")
-    steal: Passing | None = _passing("The hypervisor takes CPU time away just now")
-    guests: Passing | None = _passing("Other containers or virtual machines run")
-    temperature: Passing | None = _passing("A CPU is close to the temperature at which it slows down")
-    throttling: Lasting | None = _lasting("CPUs were slowed down since boot because they were too hot")
-    governor: Lasting | None = _lasting("The CPU frequency governor is not `performance`")
-    turbo: Lasting | None = _lasting("Turbo is on")
-    smt: Lasting | None = _lasting("SMT is on")
-    thp: Lasting | None = _lasting("Transparent huge pages are always on")
-    ksm: Lasting | None = _lasting("KSM merges pages of guests")
-    swap: Lasting | None = _lasting("Swap is in use")
-    clock: Lasting | None = _lasting("A program steers the clock")
-    virtualised: Lasting | None = _lasting("The host is itself a virtual machine")
-    nested: Lasting | None = _lasting("Virtual machines here are nested")
-    wait_timeout: Duration = Field(
-        default=600.0, description="Longest time to wait, for all findings together; then the run stops."
-    )
-
-    @property
-    def waits(self) -> bool:
-        """Say whether there is anything to wait for."""
-        return any(getattr(self, name) == "wait" for name in (*GROUPS, *CODES))
-
-    def decision(self, code: str) -> Passing:
-        """Return what to do about a finding; a word of its own counts before its group's."""
-        own: Passing | None = getattr(self, code) if code in CODES else None
-        group = next((name for name, codes in GROUPS.items() if code in codes), None)
-        return own or (group and getattr(self, group)) or "warn"
-
-
-GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
-    "busy": ("load", "runnable", "memory", "steal", "guests", "temperature"),
-    "settings": ("governor", "turbo", "smt", "thp", "ksm", "swap", "clock"),
-}
-"""Name for several findings -> their codes."""
-CODES: Final = tuple(name for name in Require.model_fields if name not in (*GROUPS, "wait_timeout"))
-"""Codes of the findings on a host, without their `host.`."""
-
-Setting = Literal["governor", "turbo", "aslr", "cpus"]
-
-
-def _once(settings: tuple[Setting, ...]) -> tuple[Setting, ...]:
-    if len(set(settings)) < len(settings):
-        raise PydanticCustomError("listed_twice", "expected a list in which each setting stands once")
-    return settings
-
-
 # --- the experiment ---------------------------------------------------------------------------------------
 
 
@@ -546,7 +385,7 @@ class Experiment(Model):
     ] = Field(description="Backends to compare: a list of names, or a mapping of names to settings.")
     factors: Annotated[
         Mapping[
-            Annotated[str, Field(pattern=r"^(guest|backends)(\.[A-Za-z0-9_-]+)+$")],
+            FactorPath,
             Annotated[tuple[Level, ...], Field(min_length=1, max_length=10_000)],
         ],
         Field(max_length=MOST_FACTORS),
@@ -565,7 +404,7 @@ class Experiment(Model):
         default_factory=Require, description="What the host must be like before the first trial."
     )
     tune: Annotated[
-        tuple[Setting, ...], Field(json_schema_extra={"uniqueItems": True}), AfterValidator(_once)
+        tuple[Setting, ...], Field(json_schema_extra={"uniqueItems": True}), AfterValidator(listed_once)
     ] = Field(
         default=(),
         description="Settings of the host to change for the time of the run and to put back as they were "
@@ -573,7 +412,7 @@ class Experiment(Model):
         "their own).",
     )
     claims: Annotated[tuple[Claim, ...], Field(max_length=MOST_CLAIMS)] = Field(
-        default=(), description="Hypotheses; stored with the run."
+        default=(), description="Hypotheses; the run ends with a verdict on each."
     )
 
     def image(self, name: str) -> Image:

@@ -88,6 +88,39 @@ def parse_percent(text: object) -> float:
     return float(match[1]) / 100
 
 
+PARSERS: Final[Mapping[str, Callable[[object], float]]] = {
+    "s": parse_duration,
+    "B": parse_size,
+    "1": parse_percent,
+}
+"""Unit of a quantity -> what reads a text of that kind."""
+
+
+def amount(value: float | str, unit: str) -> float:
+    """Return a number in the unit: a number as it stands, text by its own unit.
+
+    Raises: PydanticCustomError (a ``ValueError``) where the text is of another kind.
+    """
+    return PARSERS[unit](value) if isinstance(value, str) else float(value)
+
+
+def measure(value: object) -> tuple[float, str] | None:
+    """Return seconds, bytes or a number, with the unit, of whatever a file may give; ``None`` for the rest.
+
+    No text fits two units; ``true`` and ``false`` are no numbers.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if not isinstance(value, str):
+        return float(value), "1"
+    for unit, parse in PARSERS.items():
+        try:
+            return float(parse(value)), unit
+        except PydanticCustomError:
+            continue
+    return None
+
+
 def _trim(number: float, digits: int = 6) -> str:
     return f"{number:.{digits}f}".rstrip("0").rstrip(".")
 

@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "plan": "Print what would run, in which order, and about how long it takes.",
     "run": "Run experiments, or take up an interrupted run.",
     "show": "Print the results of a run.",
+    "claims": "Print what a run's numbers say of each claim.",
     "doctor": "Say what works on this machine, what does not, and what cures it.",
     "schema": "Print or write the JSON Schemas.",
     "list": "List backends, metrics or images.",
@@ -56,8 +57,8 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 all measured, 1 some trials failed, 2 the input is wrong, 3 an engine is missing "
-    "or unusable, 4 a bug, 130 interrupted and resumable.",
+    epilog="Exit codes: 0 all measured, 1 some trials failed (or, with --strict, a claim is refuted), 2 the "
+    "input is wrong, 3 an engine is missing or unusable, 4 a bug, 130 interrupted and resumable.",
 )
 @click.version_option(package_name="vmvc", message="vmvc %(version)s")
 def cli() -> None:

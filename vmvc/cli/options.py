@@ -14,3 +14,5 @@ trials_option = click.option(
     metavar="N",
     help="Measured trials of each condition, instead of the file's.",
 )
+
+strict_option = click.option("--strict", is_flag=True, help="Exit with 1 where a claim is refuted.")

@@ -10,8 +10,9 @@ import click
 from vmvc import journal, load
 from vmvc.cli import progress
 from vmvc.cli.failure import explain
-from vmvc.cli.options import only_option, trials_option
+from vmvc.cli.options import only_option, strict_option, trials_option
 from vmvc.cli.summary import print_summary
+from vmvc.cli.verdicts import code_of, print_verdicts
 from vmvc.errors import ExitCode, Fault, InputError, Interrupted, VmvcError
 from vmvc.load import Loaded
 from vmvc.manifest import digest
@@ -33,6 +34,7 @@ from vmvc.run import Finished, plan_of, resume, start
 )
 @only_option
 @trials_option
+@strict_option
 @click.option("--wait", is_flag=True, help="Wait while another run measures on this host.")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 @click.option(
@@ -44,21 +46,22 @@ def command(
     resumed: Path | None,
     only: tuple[str, ...],
     trials: int | None,
+    strict: bool,
     wait: bool,
     quiet: bool,
     as_json: bool,
 ) -> int:
     """Run the experiments in FILES, one after the other, on real engines.
 
-    Exit codes: 0 all measured, 1 some trials failed, 2 the input is wrong, 3 an engine is missing or
-    unusable, 4 a bug, 130 interrupted and resumable.
+    Exit codes: 0 all measured, 1 some trials failed (or, with --strict, a claim is refuted), 2 the input
+    is wrong, 3 an engine is missing or unusable, 4 a bug, 130 interrupted and resumable.
     """
     style = progress.Style.of(quiet=quiet, as_json=as_json, terminal=sys.stderr.isatty())
     if resumed is not None:
         _refuse_changes(files, resumed, only, trials)
         with progress.watcher(style) as watcher:
             finished = resume(resumed, watcher, wait=wait)
-        return _close(finished, style)
+        return _close(finished, style, strict)
     if not files:
         raise click.UsageError("name an experiment file, or a run with --resume")
     codes = []
@@ -78,7 +81,7 @@ def command(
                 raise
             codes.append(code)
         else:
-            codes.append(_close(finished, style))
+            codes.append(_close(finished, style, strict))
     return max(codes)
 
 
@@ -117,9 +120,12 @@ def _refuse_changes(files: tuple[Path, ...], run: Path, only: tuple[str, ...], t
             )
 
 
-def _close(finished: Finished, style: progress.Style) -> int:
+def _close(finished: Finished, style: progress.Style, strict: bool) -> int:
     if style is progress.Style.JSON:
         click.echo(finished.summary.model_dump_json(exclude_none=True))
     elif style is not progress.Style.QUIET:
         print_summary(finished.summary, finished.folder)
-    return ExitCode.TRIALS_FAILED if finished.summary.failed else ExitCode.MEASURED
+        if finished.verdicts:
+            click.echo("\nclaims:")
+            print_verdicts(finished.verdicts, spoilers=False)
+    return ExitCode.TRIALS_FAILED if finished.summary.failed else code_of(finished.verdicts, strict)

@@ -8,21 +8,26 @@ import click
 
 from vmvc import results
 from vmvc.cli.summary import print_summary
+from vmvc.cli.verdicts import print_verdicts
 from vmvc.errors import ResultsError
 
 
 @click.command("show")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-@click.option("--rebuild", is_flag=True, help="Write measurements.csv, summary.json and summary.csv anew.")
+@click.option("--rebuild", is_flag=True, help="Write every derived file anew.")
 def command(run: Path, as_json: bool, rebuild: bool) -> None:
     """Print the results of RUN, a run's folder; an experiment's folder stands for its newest run."""
     folder = newest(run)
     summary = results.rebuild(folder) if rebuild else results.summarise(folder / "journal.jsonl")
     if as_json:
         click.echo(summary.model_dump_json(exclude_none=True, indent=1))
-    else:
-        print_summary(summary, folder)
+        return
+    print_summary(summary, folder)
+    found = results.verdicts(folder / "journal.jsonl")
+    if found:
+        click.echo("\nclaims:")
+        print_verdicts(found, spoilers=False)
 
 
 def newest(folder: Path) -> Path:
