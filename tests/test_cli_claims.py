@@ -116,11 +116,15 @@ def test_contradictory_claims_are_a_finding_and_no_error(file: Callable[..., Pat
 
 def test_claims_that_so_few_trials_cannot_decide_are_told_before_the_first(file: Callable[..., Path]) -> None:
     tail = QUICK.replace("quick", "tail").replace("median: {below", "quantile: {at: 99%, below")
-    _, out = call("run", file(QUICK, tail, FACT, count=6))
+    path = file(QUICK, tail, FACT, "{id: o, says: x, metric: startup.ready, order: {of: [one, two, three]}}")
+    more = path.read_text().replace("backends: {", "backends: {two: {kind: fake}, three: {kind: fake}, ")
+    path.write_text(more)
+    _, out = call("run", path, "--only", "one")
     (run,) = runs()
     found = json.loads((run / "run.json").read_text())["findings"]
     assert [one["what"] for one in found if one["code"] == "claims.few-trials"] == [
-        "6 trials of each condition cannot decide the claims tail: 368 can"
+        "6 trials of each condition cannot decide the claims o: 7 can",
+        "6 trials of each condition cannot decide the claims tail: 368 can",
     ]
     assert "cannot decide the claims tail" in out
 

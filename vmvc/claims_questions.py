@@ -166,7 +166,7 @@ class Questions:
             subject=subject,
             limits=(0.0,),
             values=lambda part: self._medians(part, claim, 0.5),
-            confidence=1 - (1 - claim.confidence) / (len(chain) - 1),
+            confidence=level_of(claim),
             noun="steps",
         )
 
@@ -320,6 +320,15 @@ class Questions:
             values=lambda part: self._medians(part, claim, share),
             confidence=claim.confidence,
         )
+
+
+def level_of(claim: Claim) -> float:
+    """Return the confidence level of each interval that decides: the steps of an order share the claim's.
+
+    Source: Bonferroni's inequality.
+    """
+    steps = len(claim.order.of) - 1 if claim.order is not None else 1
+    return 1 - (1 - claim.confidence) / steps if steps > 1 else claim.confidence
 
 
 def _point(values: Sequence[float], share: float) -> float:

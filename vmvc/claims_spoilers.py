@@ -8,6 +8,7 @@ from typing import Final
 
 from vmvc import stats
 from vmvc.bounds import contradictions
+from vmvc.claims_questions import level_of
 from vmvc.claims_samples import Measured
 from vmvc.contract import Finding, Severity
 from vmvc.plan import Condition
@@ -47,7 +48,7 @@ def findings(claims: Sequence[Claim], units: Mapping[str, str], trials: int) -> 
     needs: dict[int, list[str]] = defaultdict(list)
     for claim in claims:
         if claim.form in _ON_QUANTILES:
-            needs[stats.least_n(_share(claim), claim.confidence)].append(claim.id)
+            needs[stats.least_n(_share(claim), level_of(claim))].append(claim.id)
     for least, ids in sorted(needs.items()):
         if trials < least:
             yield Finding(

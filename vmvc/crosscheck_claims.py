@@ -18,6 +18,7 @@ from vmvc.notation import Node, Place, shorten
 from vmvc.reference import Wanted, check
 from vmvc.spec import MOST_CLAIMS, NAME, Level
 from vmvc.spec_claims import ON_ONE
+from vmvc.spec_model import FACTOR_PATH
 from vmvc.units import Duration, Percent, Size, measure
 from vmvc.wording import did_you_mean, listed
 
@@ -163,7 +164,7 @@ class _Claims:
         everywhere = {factor.path: factor for factors in self._factors.values() for factor in factors}
         for path, place, level in at.items() if at is not None else ():
             if path not in everywhere:
-                if re.fullmatch(r"(guest|backends)(\.[A-Za-z0-9_-]+)+", path):
+                if re.fullmatch(FACTOR_PATH, path):
                     hint = did_you_mean(path, everywhere) or "this experiment sweeps nothing: remove it"
                     self._report(place, f"{called}: no factor {shorten(path)!r} in this experiment", hint)
             elif path not in on_these:
@@ -186,7 +187,7 @@ class _Claims:
             return
         swept = self._factors_on(backend)
         if over.text not in swept:
-            if re.fullmatch(r"(guest|backends)(\.[A-Za-z0-9_-]+)+", over.text):
+            if re.fullmatch(FACTOR_PATH, over.text):
                 what = f"{called}.over: {shorten(over.text)!r} is not swept on {backend}"
                 self._report(over.place, what, did_you_mean("", swept) or "add it to factors")
             return

@@ -13,7 +13,8 @@ Name = Annotated[str, Field(pattern=NAME)]
 """A name that is safe as folder, label, host name and condition: ``a-z 0-9 -``, 1 to 64 characters."""
 
 MOST_FACTORS: Final = 20
-FactorPath = Annotated[str, Field(pattern=r"^(guest|backends)(\.[A-Za-z0-9_-]+)+$")]
+FACTOR_PATH: Final = r"^(guest|backends)(\.[A-Za-z0-9_-]+)+$"
+FactorPath = Annotated[str, Field(pattern=FACTOR_PATH)]
 """``guest.KEY`` or ``backends.NAME.options.KEY``."""
 
 Level = bool | int | float | str

@@ -12,12 +12,15 @@ from vmvc.records_claims import VerdictRecord
 
 
 def print_verdicts(verdicts: Sequence[VerdictRecord], *, spoilers: bool) -> None:
-    """Print each claim with its sentence; with ``spoilers`` also all that may spoil it, else how many do."""
+    """Print each claim with its sentence; with ``spoilers`` also all that may spoil it, else the
+    warnings' codes.
+    """
     if not verdicts:
         click.echo("no claims")
         return
     for one in verdicts:
-        doubts = "" if spoilers or not one.spoilers else f" [{_codes(one)}]"
+        codes = "" if spoilers else _codes(one)
+        doubts = f" [{codes}]" if codes else ""
         click.echo(_line(f"{one.id}: {one.says}"))
         click.echo(_line(f"  {one.sentence}{doubts}"))
         for finding in one.spoilers if spoilers else ():
@@ -33,7 +36,7 @@ def code_of(verdicts: Sequence[VerdictRecord], strict: bool) -> int:
 
 
 def _codes(verdict: VerdictRecord) -> str:
-    return ", ".join(dict.fromkeys(finding.code for finding in verdict.spoilers))
+    return ", ".join(dict.fromkeys(one.code for one in verdict.spoilers if one.severity != "info"))
 
 
 def _line(text: str) -> str:
