@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 
 from vmvc import results
+from vmvc.cli.summary import print_summary
 from vmvc.errors import ResultsError, StorageError
 from vmvc.journal import Journal
 from vmvc.records import JOURNAL_LINE, RunRecord, Summary, SummaryRow, TrialRecord
@@ -250,6 +251,22 @@ def test_no_nan_is_ever_written(folder: Callable[..., Path]) -> None:
         for name in ("summary.json", "summary.csv"):
             text = (where / name).read_text().lower()
             assert not re.search(r"\b(nan|inf|infinity)\b", text), (values, text)
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_an_empty_run_and_one_in_which_all_failed_have_no_numbers(
+    folder: Callable[..., Path], failed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("other", "fake guest.memory=true")
+    trials = [trial(number, names[number % 2], **FAILED) for number in range(1, 17)] if failed else []
+    where = folder(*trials)
+    summary = results.rebuild(where)
+    assert all(one.n == 0 and one.median is None and one.flags == () and one.reason for one in summary.rows)
+    assert all(one.ratio is None and one.p is None and one.reason for one in summary.comparisons)
+    assert all(one.slope is None and one.p is None and one.reason for one in summary.trends)
+    assert row(summary, "other", "ready").failed_low == (pytest.approx(0.6756, abs=1e-4) if failed else None)
+    print_summary(summary, where)
+    assert not re.search(r"\b(nan|None|inf)\b", capsys.readouterr().out)
 
 
 def _again(folder: Callable[..., Path], trials: list[TrialRecord]) -> Path:

@@ -201,15 +201,16 @@ def _check(
 
     Raises: ResultsError where it is of another unit, or too large for any statistic.
     """
-    name = f"{path}: trial {trial.trial}: {reading.metric}.{reading.quantity}"
     unit = units.get((reading.metric, reading.quantity), reading.unit)
+    if reading.unit == unit and abs(reading.value) <= stats.LARGEST:
+        return
+    name = f"{path}: trial {trial.trial}: {reading.metric}.{reading.quantity}"
     if reading.unit != unit:
         raise ResultsError(
             f"{name} is in {reading.unit!r}, the run measures it in {unit!r}; nothing is averaged over both",
             hint="restore the journal from a copy",
         )
-    if abs(reading.value) > stats.LARGEST:
-        raise ResultsError(f"{name} is no measurement, got {reading.value!r}", hint="mend the metric")
+    raise ResultsError(f"{name} is no measurement, got {reading.value!r}", hint="mend the metric")
 
 
 def _times(finding: FindingRecord, count: int) -> FindingRecord:

@@ -46,9 +46,9 @@ def test_without_ties_p_is_scipys(m: int, n: int) -> None:
 
 
 def test_with_ties_p_is_that_of_all_choices() -> None:
-    a, b = [1.0, 1.0, 2.0, 2.0, 2.0], [1.0, 2.0, 2.0, 3.0, 3.0, 3.0]
+    a, b = [1.0, 1.0, 4.0, 2.0, 6.0], [1.0, 1.0, 4.0, 3.0, 5.0, 7.0, 7.0]
     ranks = rankdata(a + b)
-    sums = [ranks[list(chosen)].sum() for chosen in combinations(range(11), 5)]
+    sums = [ranks[list(chosen)].sum() for chosen in combinations(range(12), 5)]
     below = sum(one <= ranks[:5].sum() for one in sums) / len(sums)
     assert stats.compare(a, b).p == pytest.approx(2 * below)
 
@@ -120,7 +120,7 @@ def test_holm() -> None:
 samples = st.lists(st.integers(-5, 5).map(float) | st.floats(-1e9, 1e9), min_size=1, max_size=40)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(samples, samples)
 def test_tests_are_symmetric_finite_and_blind_to_order_and_unit(a: list[float], b: list[float]) -> None:
     one, other = stats.compare(a, b), stats.compare(b, a)

@@ -33,10 +33,10 @@ def test_draws_are_those_of_resampling(p: float) -> None:
     """Two draws of order statistics have the distribution of a quantile of a whole resample."""
     rng = bootstrap.stream(7)
     ordered = np.sort(rng.exponential(size=11))
-    short = np.concatenate([bootstrap.draws(ordered, p, rng) for _ in range(20)])
-    whole = np.quantile(ordered[rng.randint(0, 11, (200_000, 11))], p, axis=1)
+    short = np.concatenate([bootstrap.draws(ordered, p, rng) for _ in range(10)])
+    whole = np.quantile(ordered[rng.randint(0, 11, (100_000, 11))], p, axis=1)
     for value in np.quantile(whole, np.linspace(0.01, 0.99, 99)) * (1 + 1e-12):
-        assert np.mean(short <= value) == pytest.approx(np.mean(whole <= value), abs=0.006)
+        assert np.mean(short <= value) == pytest.approx(np.mean(whole <= value), abs=0.009)
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_nearly() -> None:
@@ -79,7 +79,7 @@ def test_intervals_of_ratio_and_difference_cover_what_they_say(
     monkeypatch.setattr(bootstrap, "DRAWS", 800)
     rng = np.random.RandomState(20261125)
     inside = np.zeros(2)
-    times = 400
+    times = 250
     for seed in range(times):
         above, below = 3 * draw(rng, n), draw(rng, n)
         found = stats.effects(above, below, seed=seed)
@@ -117,12 +117,12 @@ def test_paired_intervals_cover_at_least_what_they_say(n: int, monkeypatch: pyte
     rng = np.random.RandomState(5)
     blocks = tuple(range(n))
     inside = 0
-    for seed in range(200):
+    for seed in range(120):
         above, below = disturbed(rng, n)
         found = stats.ratio(above, below, seed=seed, blocks=(blocks, blocks)).interval
         assert found is not None
         inside += found[0] <= 1.03 <= found[1]
-    assert inside / 200 >= 0.92
+    assert inside / 120 >= 0.92
 
 
 def test_many_blocks_agree_with_resampling_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +192,7 @@ def test_the_resolution_makes_room_in_both() -> None:
 samples = st.lists(st.floats(-1e12, 1e12), min_size=1, max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(samples, samples)
 def test_nothing_is_ever_nan_and_the_interval_holds_the_value(a: list[float], b: list[float]) -> None:
     for found in stats.effects(a, b):
@@ -201,7 +201,7 @@ def test_nothing_is_ever_nan_and_the_interval_holds_the_value(a: list[float], b:
         assert (found.interval is None) == bool(found.reason)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.permutations(NATIVE), st.permutations(TUNED), st.sampled_from([1e-9, 0.25, 1024.0]))
 def test_order_and_unit_change_nothing(a: list[float], b: list[float], unit: float) -> None:
     ours, theirs = stats.effects(a, b), stats.effects(NATIVE, TUNED)

@@ -87,8 +87,8 @@ def slow_first(samples: Samples, better: Better = "lower") -> bool:
     """Say whether the first sample is an outlier on the bad side, judged by all that follow it.
 
     It must lie beyond all others and have a modified z-score beyond ``OUTLIER`` against their median and
-    deviation; so, of steady samples, one series in a hundred is flagged, of exponential ones four. Never
-    where no direction is bad, nor below ``LEAST`` samples.
+    deviation; so, of ten steady normal samples, six series in a thousand are flagged, of ten exponential ones
+    five in a hundred. Never where no direction is bad, nor below ``LEAST`` samples.
     """
     import numpy as np
 

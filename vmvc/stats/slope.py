@@ -43,7 +43,7 @@ def slope(x: Samples, y: Samples, confidence: float = 0.95) -> tuple[Estimate, f
         return Estimate(None, None, n, METHOD, reason), float(np.median(values))
     point = float(np.median(lines))
     intercept = float(np.median(values)) - point * float(np.median(places))
-    reach = _z(confidence) * math.sqrt(_variance(places, values))
+    reach = _z(confidence) * math.sqrt(variance_of_s(places, values))
     low = _rank(len(lines), reach)
     if low < 1:
         return too_few(point, n, _least(n + 1, confidence), METHOD), intercept
@@ -63,7 +63,7 @@ def _slopes(x: Floats, y: Floats) -> Floats:
     return found
 
 
-def _variance(x: Floats, y: Floats) -> float:
+def variance_of_s(x: Floats, y: Floats) -> float:
     """Return the variance of Kendall's S where x and y are unrelated."""
     import numpy as np
 
