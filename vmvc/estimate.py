@@ -14,7 +14,7 @@ from vmvc.contract import Isolation
 from vmvc.errors import ResultsError
 from vmvc.load import Loaded
 from vmvc.plan import Plan
-from vmvc.records import TrialRecord
+from vmvc.records import RunRecord, TrialRecord
 
 RULE_OF_THUMB: Final = {Isolation.NONE: 0.3, Isolation.CONTAINER: 1.5, Isolation.VM: 8.0}
 """Seconds of a trial without what its metrics wait for."""
@@ -33,7 +33,7 @@ def estimate(loaded: Loaded, plan: Plan, results: Path) -> Estimate:
     seen = _latest(results / loaded.experiment.name)
     waiting = sum(metric.seconds() for metric in loaded.metrics)
     each = {
-        name: seen.get(name, RULE_OF_THUMB[loaded.backends[name].isolation] + waiting)
+        name: seen.get(name, RULE_OF_THUMB[loaded.backends[name].isolation] + waiting) + plan.settings.pause
         for name in loaded.experiment.backends
     }
     per_condition = len(plan.groups) * plan.blocks
@@ -43,19 +43,24 @@ def estimate(loaded: Loaded, plan: Plan, results: Path) -> Estimate:
 
 
 def _latest(folder: Path) -> dict[str, float]:
-    """Return the median seconds from one trial's begin to the next, per backend, in the newest run."""
+    """Return the median seconds from one trial's begin to the next, less the pause, in the newest run.
+
+    Per backend. A retry is a trial of its own here.
+    """
     runs = sorted(folder.glob("*/journal.jsonl"))
     if not runs:
         return {}
     taken: dict[str, list[float]] = defaultdict(list)
     last: TrialRecord | None = None
+    pause = 0.0
     try:
         for line in journal.read(runs[-1]):
             if not isinstance(line, TrialRecord):
+                pause = line.pause if isinstance(line, RunRecord) else pause
                 last = None
                 continue
             if last is not None:
-                taken[last.backend].append(_seconds_between(last.wall, line.wall))
+                taken[last.backend].append(_seconds_between(last.wall, line.wall) - pause)
             last = line
     except ResultsError:
         return {}

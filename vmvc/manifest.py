@@ -33,6 +33,7 @@ def head_of(loaded: Loaded, plan: Plan, run: str, findings: Sequence[Finding]) -
         experiment_sha256=digest(loaded.source),
         name=loaded.experiment.name,
         seed=plan.settings.seed,
+        pause=plan.settings.pause,
         count=plan.settings.count,
         trials=len(plan),
         axes=plan.axes,

@@ -120,6 +120,9 @@ class TrialRecord(Record):
 
     record: Literal["trial"] = Field(default="trial", description="Kind of this line.")
     trial: int = Field(ge=1, description="Number in the plan, from 1.")
+    attempt: int = Field(
+        default=1, ge=1, description="Which attempt at this trial, from 1; only a failed one has a next."
+    )
     block: int = Field(ge=1, description="Block, from 1; warm-up blocks come first.")
     position: int = Field(ge=1, description="Place within the block, from 1.")
     warmup: bool = Field(description="True for a warm-up: stored, never summarised.")
@@ -151,6 +154,7 @@ class RunRecord(Record):
     experiment_sha256: str = Field(description="Digest of experiment.yaml, as given.")
     name: str = Field(description="Name of the experiment.")
     seed: int = Field(description="Seed of the order.")
+    pause: float = Field(default=0.0, ge=0, description="Idle seconds before each trial.")
     count: int = Field(ge=1, description="Measured trials of every condition.")
     trials: int = Field(ge=0, description="Planned trials, warm-ups included.")
     axes: Mapping[str, Mapping[str, tuple[Level, ...]]] = Field(
@@ -188,7 +192,15 @@ class SummaryRow(Record):
     unit: str = Field(description="`s`, `B` or `1`.")
     better: Literal["lower", "higher", "neutral"] = Field(description="Which direction is better.")
     n: int = Field(ge=0, description="Values.")
-    failed: int = Field(ge=0, description="Trials of the condition that failed.")
+    failed: int = Field(ge=0, description="Trials of the condition whose last attempt failed.")
+    retried: int = Field(
+        default=0, ge=0, description="Trials of the condition that needed more than one attempt."
+    )
+    attempts: int = Field(
+        default=0,
+        ge=0,
+        description="Attempts at the condition's trials, failed ones included: what a success rate is over.",
+    )
     planned: int = Field(ge=0, description="Trials of the condition that were planned.")
     median: float | None = Field(default=None, description="Median; absent where n is 0.")
     q1: float | None = Field(default=None, description="Lower quartile.")
@@ -216,7 +228,7 @@ class Summary(Record):
     confidence: float = Field(default=0.95, description="Confidence level of the intervals.")
     trials: int = Field(ge=0, description="Planned trials, warm-ups included.")
     measured: int = Field(ge=0, description="Trials with readings, warm-ups included.")
-    failed: int = Field(ge=0, description="Trials that failed, warm-ups included.")
+    failed: int = Field(ge=0, description="Trials whose last attempt failed, warm-ups included.")
     findings: tuple[FindingRecord, ...] = Field(
         default=(), description="What may spoil these numbers: found before the run, then in its trials."
     )

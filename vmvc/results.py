@@ -21,7 +21,8 @@ MEASUREMENT_COLUMNS: Final = (
     *("metric", "quantity", "value", "unit"),
 )
 SUMMARY_COLUMNS: Final = (
-    *("backend", "condition", "metric", "quantity", "unit", "better", "n", "failed", "planned"),
+    *("backend", "condition", "metric", "quantity", "unit", "better", "n", "failed", "retried"),
+    *("attempts", "planned"),
     *("median", "low", "high", "q1", "q3", "min", "max", "resolution", "outliers", "reason"),
 )
 
@@ -59,20 +60,82 @@ def conditions_of(head: RunRecord) -> Iterator[Condition]:
     yield from Plan(head.axes, ((),), Trials(), head.only).conditions
 
 
-def trials_of(path: Path) -> Iterator[TrialRecord]:
-    """Yield each trial once, in the order in which they ran.
+def attempts_of(path: Path) -> Iterator[TrialRecord]:
+    """Yield every attempt at every trial, in the order in which they ran.
 
-    Raises: ResultsError where a trial stands in the journal twice.
+    Raises: ResultsError where an attempt is neither a trial's first nor follows its failed one before.
     """
     seen: set[int] = set()
+    last: TrialRecord | None = None
     for line in journal.read(path):
-        if isinstance(line, TrialRecord):
-            if line.trial in seen:
-                raise ResultsError(
-                    f"{path}: trial {line.trial} is recorded twice", hint="restore the journal from a copy"
-                )
-            seen.add(line.trial)
-            yield line
+        if not isinstance(line, TrialRecord):
+            continue
+        again = last is not None and last.outcome == "failed" and last.trial == line.trial
+        expected = last.attempt + 1 if last is not None and again else 1
+        if line.attempt != expected or (line.trial in seen and not again):
+            what = f"trial {line.trial} is recorded twice"
+            if line.attempt != expected and line.attempt > 1:
+                what = f"attempt {line.attempt} at trial {line.trial} follows no failed one before it"
+            raise ResultsError(f"{path}: {what}", hint="restore the journal from a copy")
+        seen.add(line.trial)
+        last = line
+        yield line
+
+
+def trials_of(path: Path) -> Iterator[TrialRecord]:
+    """Yield each trial once, by its last attempt so far, in the order in which they ran.
+
+    Raises: ResultsError as ``attempts_of``.
+    """
+    return (attempt for attempt, last in _with_last(attempts_of(path)) if last)
+
+
+def _with_last(attempts: Iterable[TrialRecord]) -> Iterator[tuple[TrialRecord, bool]]:
+    """Say of each attempt whether it is its trial's last so far."""
+    before: TrialRecord | None = None
+    for attempt in attempts:
+        if before is not None:
+            yield before, before.trial != attempt.trial
+        before = attempt
+    if before is not None:
+        yield before, True
+
+
+class _Attempts:
+    """Counts the attempts at measured trials, by condition and metric, and those that came to nothing."""
+
+    def __init__(self) -> None:
+        self._tried: Counter[tuple[str, str]] = Counter()
+        self._retried: Counter[tuple[str, str]] = Counter()
+        self._again: Counter[str] = Counter()
+        self._lost: dict[str, Counter[str]] = defaultdict(Counter)
+
+    def add(self, attempt: TrialRecord, last: bool) -> None:
+        if attempt.warmup:
+            return
+        self._again[attempt.condition] += attempt.attempt == 2
+        for metric in attempt.metrics:
+            self._tried[attempt.condition, metric] += 1
+            self._retried[attempt.condition, metric] += attempt.attempt == 2
+        if not last and attempt.failure is not None:
+            self._lost[attempt.condition][f"{attempt.failure.phase}: {attempt.failure.reason}"] += 1
+
+    def on(self, row: SummaryRow) -> SummaryRow:
+        """Return the row with its counts."""
+        cell = (row.condition, row.metric)
+        return row.model_copy(update={"attempts": self._tried[cell], "retried": self._retried[cell]})
+
+    def findings(self) -> Iterator[FindingRecord]:
+        for condition, reasons in self._lost.items():
+            again = self._again[condition]
+            trials = f"{again} trial{'s' if again > 1 else ''}"
+            why = "; ".join(f"{times} of {reasons.total()}: {what}" for what, times in reasons.most_common())
+            yield FindingRecord(
+                code="trial.retried",
+                severity="warning",
+                what=f"{condition}: {trials} needed more than one attempt ({why})",
+                remedy="state the failed attempts with the numbers; cure the cause rather than retry",
+            )
 
 
 def summarise(path: Path) -> Summary:
@@ -87,10 +150,14 @@ def summarise(path: Path) -> Summary:
     failures: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     outcomes: Counter[str] = Counter()
     findings: Counter[FindingRecord] = Counter()
-    for trial in trials_of(path):
-        outcomes[trial.outcome] += 1
+    attempts = _Attempts()
+    for trial, last in _with_last(attempts_of(path)):
+        attempts.add(trial, last)
         for finding in trial.findings:
             findings[finding.model_copy(update={"what": f"{trial.condition}: {finding.what}"})] += 1
+        if not last:
+            continue
+        outcomes[trial.outcome] += 1
         if trial.warmup:
             continue
         if trial.failure is not None:
@@ -122,8 +189,12 @@ def summarise(path: Path) -> Summary:
         trials=head.trials,
         measured=outcomes["measured"],
         failed=outcomes["failed"],
-        findings=(*head.findings, *(_times(finding, count) for finding, count in findings.items())),
-        rows=tuple(rows),
+        findings=(
+            *head.findings,
+            *(_times(finding, count) for finding, count in findings.items()),
+            *attempts.findings(),
+        ),
+        rows=tuple(map(attempts.on, rows)),
     )
 
 

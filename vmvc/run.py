@@ -25,7 +25,7 @@ from vmvc.journal import Journal
 from vmvc.load import Loaded
 from vmvc.manifest import digest, head_of, write_inputs
 from vmvc.plan import Condition, Plan, group_metrics
-from vmvc.records import ResumeRecord, RunRecord, Summary
+from vmvc.records import ResumeRecord, RunRecord, Summary, TrialRecord
 from vmvc.runner import Campaign, Runner, Signals, Watcher
 from vmvc.worker import Worker
 
@@ -44,10 +44,11 @@ class RunWatcher(Watcher, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A run that has come to its end; ``failed`` counts trials, warm-ups included."""
+    """A run that has come to its end; ``stopped`` says why where that is not the end of its plan."""
 
     folder: Path
     summary: Summary
+    stopped: str = ""
 
 
 def plan_of(loaded: Loaded, *, only: Sequence[str] = (), count: int | None = None) -> Plan:
@@ -141,17 +142,35 @@ def _run(
                 book.append(ResumeRecord(wall=wall, boot=host.boot_id(), repaired_bytes=book.repaired))
             else:
                 book.append(head_of(loaded, plan, run, [*findings, *_about_conditions(prepared)]))
-            done = {trial.trial for trial in results.trials_of(path)}
+            done, tried = _past(path, plan.settings.retries)
             watcher.opened(folder, plan, len(done))
             campaign = Campaign(run, plan, _binder(loaded), loaded.metrics, folder / "logs")
             try:
-                Runner(campaign, worker, watcher, signals).run(book, done)
+                tally = Runner(campaign, worker, watcher, signals).run(book, done, tried)
             except Interrupted as stop:
                 results.rebuild(folder)
                 raise Interrupted(stop.what, hint=f"vmvc run --resume {folder}") from None
-        return Finished(folder, results.rebuild(folder))
+        return Finished(folder, results.rebuild(folder), _why_stopped(tally.stopped))
     finally:
         worker.close()
+
+
+def _past(path: Path, retries: int) -> tuple[set[int], dict[int, int]]:
+    """Return the trials that are done, and how often one was tried whose retries are not used up."""
+    done, tried = set(), {}
+    for trial in results.trials_of(path):
+        if trial.outcome == "failed" and trial.attempt <= retries:
+            tried[trial.trial] = trial.attempt
+        else:
+            done.add(trial.trial)
+    return done, tried
+
+
+def _why_stopped(trial: TrialRecord | None) -> str:
+    if trial is None or trial.failure is None:
+        return ""
+    how = f"{trial.failure.phase}: {trial.failure.reason}"
+    return f"trial {trial.trial} {trial.condition} failed in {how}; trials.on_failure is stop"
 
 
 def _binder(loaded: Loaded) -> Any:

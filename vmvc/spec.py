@@ -375,6 +375,17 @@ class Trials(Model):
     stop_timeout: Duration = Field(
         default=30.0, description="Longest time for an orderly stop before the instance is ended by force."
     )
+    pause: Duration = Field(default=0.0, description="Idle time before each trial, outside of what is timed.")
+    retries: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="How often a trial that failed is tried again at once; every attempt stays on record.",
+    )
+    on_failure: Literal["continue", "stop"] = Field(
+        default="continue",
+        description="`stop`: end the run, resumable, after a measured trial whose last attempt failed.",
+    )
 
 
 Limit = float | Annotated[str, Field(pattern=r"^[0-9]", max_length=40)]

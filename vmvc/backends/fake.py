@@ -85,6 +85,11 @@ class FakeOptions(Options):
     fault_rate: Percent = Field(
         default=1.0, description="Share of those trials in which they happen, by the seed."
     )
+    recovers: int | None = Field(
+        default=None,
+        ge=0,
+        description="Attempts at a trial in which they happen; the next one goes well. By default all.",
+    )
     destroy_fails: int = Field(
         default=0, ge=0, description="How many times `destroy` fails before it succeeds."
     )
@@ -310,14 +315,26 @@ class _Scripted:
     def faulty(self, tag: Tag) -> bool:
         """Say whether this trial is one of those in which things go wrong."""
         chosen = not self.options.fault_trials or tag.trial in self.options.fault_trials
+        if self.options.recovers is not None and self._attempts(tag) > self.options.recovers:
+            return False
         return chosen and random.Random(f"{self.options.seed}:{tag.trial}").random() < self.options.fault_rate
 
     def enter(self, step: Step, tag: Tag, at_most: float = math.inf) -> None:
         """Log the call, fail or take the time."""
         self.log(step, tag.name)
+        if step == "create" and self.options.recovers is not None:
+            self._counter(tag).parent.mkdir(parents=True, exist_ok=True)
+            self._counter(tag).write_text(str(self._attempts(tag) + 1))
         self.fail(step, tag)
         if step in ("create", "start", "stop"):
             time.sleep(min(self.duration(step, tag), at_most))
+
+    def _attempts(self, tag: Tag) -> int:
+        counter = self._counter(tag)
+        return int(counter.read_text()) if counter.exists() else 0
+
+    def _counter(self, tag: Tag) -> Path:
+        return self.folder / ".attempts" / tag.name
 
     def fail(self, step: Step, tag: Tag) -> None:
         reason = self.options.fail.get(step)

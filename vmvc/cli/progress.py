@@ -52,10 +52,12 @@ class Pace:
     def begun(self) -> None:
         self._begun = time.monotonic()
 
-    def ended(self, backend: str) -> None:
-        self._left[backend] -= 1
+    def ended(self, backend: str, *, again: bool = False) -> None:
+        """Count a trial, or its time alone where it was tried ``again``."""
         tally = self._taken[backend]
-        tally[0] += 1
+        if not again:
+            self._left[backend] -= 1
+            tally[0] += 1
         tally[1] += time.monotonic() - self._begun
 
     def skip(self, count: int) -> None:
@@ -127,6 +129,7 @@ class Lines(Quiet):
         self._pace: Pace | None = None
         self._total = 0
         self._done = 0
+        self._counted = 0
 
     def say(self, text: str) -> None:
         click.echo(plain(text), err=True)
@@ -147,11 +150,17 @@ class Lines(Quiet):
         if self._pace is not None:
             self._pace.begun()
 
+    def _again(self, record: TrialRecord) -> bool:
+        """Say whether the trial was counted at an earlier attempt."""
+        counted, self._counted = self._counted, record.trial
+        self._done += counted != record.trial
+        return counted == record.trial
+
     def ended(self, record: TrialRecord) -> None:
-        self._done += 1
+        again = self._again(record)
         left = ""
         if self._pace is not None:
-            self._pace.ended(record.backend)
+            self._pace.ended(record.backend, again=again)
             left = self._pace.left()
         self.say(
             ", ".join(
@@ -193,11 +202,11 @@ class Live(Lines):
             self._progress.update(self._task, description=f"{plain(self._what)}: {name}")
 
     def ended(self, record: TrialRecord) -> None:
-        self._done += 1
+        again = self._again(record)
         if self._pace is not None:
-            self._pace.ended(record.backend)
+            self._pace.ended(record.backend, again=again)
             self._progress.update(self._task, left=self._pace.left())
-        self._progress.advance(self._task)
+        self._progress.update(self._task, completed=self._done)
         if record.failure is not None:
             self.say(f"trial {record.trial} {record.condition}: {outcome(record)}")
 
@@ -205,7 +214,8 @@ class Live(Lines):
 def outcome(record: TrialRecord) -> str:
     """Say in a few words how a trial ended."""
     if record.failure is not None:
-        return f"failed in {record.failure.phase}: {record.failure.reason}"
+        attempt = f" (attempt {record.attempt})" if record.attempt > 1 else ""
+        return f"failed in {record.failure.phase}: {record.failure.reason}{attempt}"
     ready, requested = record.events.get("ready"), record.events.get("requested")
     warm = "warm-up, " if record.warmup else ""
     if ready is None or requested is None:

@@ -12,6 +12,7 @@ from vmvc.cli import progress
 from vmvc.cli.failure import explain
 from vmvc.cli.options import only_option, trials_option
 from vmvc.cli.summary import print_summary
+from vmvc.cli.text import plain
 from vmvc.errors import ExitCode, Fault, InputError, Interrupted, VmvcError
 from vmvc.load import Loaded
 from vmvc.manifest import digest
@@ -122,4 +123,9 @@ def _close(finished: Finished, style: progress.Style) -> int:
         click.echo(finished.summary.model_dump_json(exclude_none=True))
     elif style is not progress.Style.QUIET:
         print_summary(finished.summary, finished.folder)
+    if finished.stopped:
+        click.echo(
+            f"stopped: {plain(finished.stopped)}\n  hint: vmvc run --resume {finished.folder} goes on",
+            err=True,
+        )
     return ExitCode.TRIALS_FAILED if finished.summary.failed else ExitCode.MEASURED
