@@ -26,6 +26,7 @@ BEYOND_A_SCHEMA: Final = {
     "factor-levels": "a level is judged at the end of its path",
     "factor-paths": "a path is text to a schema; it knows only its form",
     "factor-that-a-backend-fixes": "two places of the file together",
+    "until-of-something-else": "metrics refer to another place",
     "unknown-images": "names refer to other places",
     "unknown-plug-ins": "third parties may add kinds and metrics",
     "whole-number-with-a-point": "1.0 is a whole number in JSON Schema",

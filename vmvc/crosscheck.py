@@ -55,6 +55,7 @@ def crosscheck(root: Node, source: str) -> PlugIns:
     check.metrics()
     check.images()
     check.factors()
+    check.trials()
     check.claims()
     return check.found
 
@@ -187,6 +188,24 @@ class _Check:
             if own is not None and own.get(key) is not None:
                 fixed = f"backends.{name}.guest.{key} in line {own.keys[key][0]}"
                 self._report(place, f"factors: {path!r} is fixed by {fixed}", "remove one of them")
+
+    # --- trials
+
+    def trials(self) -> None:
+        trials = self._root.get("trials")
+        until = trials.get("until") if trials is not None else None
+        if trials is None or until is None:
+            return
+        if "count" in trials.keys:
+            first, second = sorted((trials.keys["count"], trials.keys["until"]))
+            self._report(second, f"trials: count and until, first in line {first[0]}", "remove one of them")
+        self._quantity(until.get("metric"), "trials.until.metric")
+        least, most = until.get("min"), until.get("max")
+        if least is None or most is None:
+            return
+        if isinstance(least.value, int) and isinstance(most.value, int) and least.value > most.value:
+            what = f"trials.until.min: expected at most max, which is {most}, got {least}"
+            self._report(least.place, what, "lower min or raise max")
 
     # --- claims
 

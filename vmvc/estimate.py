@@ -14,7 +14,7 @@ from vmvc.contract import Isolation
 from vmvc.errors import ResultsError
 from vmvc.load import Loaded
 from vmvc.plan import Plan
-from vmvc.records import RunRecord, TrialRecord
+from vmvc.records import RunRecord, StopRecord, TrialRecord
 
 RULE_OF_THUMB: Final = {Isolation.NONE: 0.3, Isolation.CONTAINER: 1.5, Isolation.VM: 8.0}
 """Seconds of a trial without what its metrics wait for."""
@@ -55,6 +55,8 @@ def _latest(folder: Path) -> dict[str, float]:
     pause = 0.0
     try:
         for line in journal.read(runs[-1]):
+            if isinstance(line, StopRecord):
+                continue
             if not isinstance(line, TrialRecord):
                 pause = line.pause if isinstance(line, RunRecord) else pause
                 last = None

@@ -18,6 +18,7 @@ from vmvc.errors import StorageError
 from vmvc.load import Loaded
 from vmvc.plan import Plan
 from vmvc.records import VERSION, FindingRecord, QuantityRecord, RunRecord
+from vmvc.stopping import rule_of
 
 
 def digest(source: bytes) -> str:
@@ -34,7 +35,8 @@ def head_of(loaded: Loaded, plan: Plan, run: str, findings: Sequence[Finding]) -
         name=loaded.experiment.name,
         seed=plan.settings.seed,
         pause=plan.settings.pause,
-        count=plan.settings.count,
+        count=plan.settings.most,
+        until=rule_of(plan.settings),
         trials=len(plan),
         axes=plan.axes,
         only=plan.only,
@@ -71,7 +73,7 @@ def write_inputs(
             "trials": len(plan),
             "blocks": plan.blocks,
             "warmup": settings.warmup,
-            "count": settings.count,
+            "count": settings.most,
             "order": settings.order,
             "seed": settings.seed,
             "groups": plan.groups,

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from itertools import count
+from itertools import count, product
 from typing import NamedTuple
 
 from vmvc.spec import Level, Trials
@@ -115,7 +115,7 @@ class Plan:
 
     @property
     def blocks(self) -> int:
-        return self.settings.warmup + self.settings.count
+        return self.settings.warmup + self.settings.most
 
     def __len__(self) -> int:
         return self.condition_count * len(self.groups) * self.blocks
@@ -141,10 +141,17 @@ class Plan:
         numbers = count(1)
         for position, chosen in enumerate(self._selected, 1):
             condition = self.condition(chosen)
-            for group in self.groups:
-                for block in range(1, self.blocks + 1):
-                    warmup = block <= self.settings.warmup
-                    yield PlannedTrial(next(numbers), block, position, warmup, condition, group)
+            for block, group in self._turns():
+                warmup = block <= self.settings.warmup
+                yield PlannedTrial(next(numbers), block, position, warmup, condition, group)
+
+    def _turns(self) -> Iterator[tuple[int, tuple[str, ...]]]:
+        """Yield one condition's blocks and groups: group by group, but in turns where a rule may stop it."""
+        blocks = range(1, self.blocks + 1)
+        if self.settings.until is not None:
+            yield from product(blocks, self.groups)
+        else:
+            yield from ((block, group) for group in self.groups for block in blocks)
 
 
 def group_metrics(names: Sequence[str], loading: Sequence[str]) -> tuple[tuple[str, ...], ...]:

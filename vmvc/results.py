@@ -13,8 +13,17 @@ from typing import Final
 from vmvc import durable, journal, stats
 from vmvc.errors import ResultsError, StorageError
 from vmvc.plan import Condition, Plan, show_level
-from vmvc.records import FindingRecord, QuantityRecord, RunRecord, Summary, SummaryRow, TrialRecord
+from vmvc.records import (
+    FindingRecord,
+    QuantityRecord,
+    RunRecord,
+    StopRecord,
+    Summary,
+    SummaryRow,
+    TrialRecord,
+)
 from vmvc.spec import Level, Trials
+from vmvc.stopping import says
 
 MEASUREMENT_COLUMNS: Final = (
     *("run", "trial", "block", "position", "warmup", "backend", "condition"),
@@ -138,6 +147,22 @@ class _Attempts:
             )
 
 
+def stops_of(path: Path) -> Iterator[StopRecord]:
+    """Yield what the stop rule decided, one decision a condition.
+
+    Raises: ResultsError where a condition was stopped twice.
+    """
+    seen = set()
+    for line in journal.read(path):
+        if isinstance(line, StopRecord):
+            if line.condition in seen:
+                raise ResultsError(
+                    f"{path}: {line.condition} is stopped twice", hint="restore the journal from a copy"
+                )
+            seen.add(line.condition)
+            yield line
+
+
 def summarise(path: Path) -> Summary:
     """Return statistics per planned condition and quantity, from the journal alone.
 
@@ -151,6 +176,7 @@ def summarise(path: Path) -> Summary:
     outcomes: Counter[str] = Counter()
     findings: Counter[FindingRecord] = Counter()
     attempts = _Attempts()
+    stops = {stop.condition: stop for stop in stops_of(path)}
     for trial, last in _with_last(attempts_of(path)):
         attempts.add(trial, last)
         for finding in trial.findings:
@@ -175,6 +201,7 @@ def summarise(path: Path) -> Summary:
             head,
             condition,
             quantity,
+            stops[condition.id].trials if condition.id in stops else head.count,
             values.get(cell := (condition.id, quantity.metric, quantity.quantity), ()),
             resolutions.get(cell),
             reasons.get(cell, Counter()),
@@ -186,16 +213,30 @@ def summarise(path: Path) -> Summary:
     return Summary(
         run=head.run,
         name=head.name,
-        trials=head.trials,
+        trials=head.trials - sum(stop.skipped for stop in stops.values()),
         measured=outcomes["measured"],
         failed=outcomes["failed"],
         findings=(
             *head.findings,
             *(_times(finding, count) for finding, count in findings.items()),
             *attempts.findings(),
+            *_imprecise(stops.values()),
         ),
+        stops=tuple(stops.values()),
         rows=tuple(map(attempts.on, rows)),
     )
+
+
+def _imprecise(stops: Iterable[StopRecord]) -> Iterator[FindingRecord]:
+    """Say of each condition that has had the most trials how far it still was from what was wanted."""
+    for stop in stops:
+        if stop.reason == "max":
+            yield FindingRecord(
+                code="stop.imprecise",
+                severity="warning",
+                what=f"{stop.condition}: {says(stop)}",
+                remedy="raise trials.until.max, or state the precision that was reached",
+            )
 
 
 def _times(finding: FindingRecord, count: int) -> FindingRecord:
@@ -207,18 +248,19 @@ def _row(
     head: RunRecord,
     condition: Condition,
     quantity: QuantityRecord,
+    planned: int,
     values: Sequence[float],
     resolution: float | None,
     absent: Counter[str],
     failures: Counter[str],
 ) -> SummaryRow:
     missing = "; ".join(
-        f"{times} of {head.count}: {reason}"
+        f"{times} of {planned}: {reason}"
         for reason, times in [*failures.most_common(), *absent.most_common()]
     )
-    rest = head.count - len(values) - failures.total() - absent.total()
+    rest = planned - len(values) - failures.total() - absent.total()
     if rest > 0 and not missing:
-        missing = f"{rest} of {head.count}: not measured yet"
+        missing = f"{rest} of {'at most ' if head.until else ''}{planned}: not measured yet"
     row = SummaryRow(
         backend=condition.backend,
         condition=condition.id,
@@ -229,7 +271,7 @@ def _row(
         better=quantity.better,
         n=len(values),
         failed=failures.total(),
-        planned=head.count,
+        planned=planned,
         reason=missing,
     )
     if not values:

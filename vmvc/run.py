@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,6 +27,7 @@ from vmvc.manifest import digest, head_of, write_inputs
 from vmvc.plan import Condition, Plan, group_metrics
 from vmvc.records import ResumeRecord, RunRecord, Summary, TrialRecord
 from vmvc.runner import Campaign, Runner, Signals, Watcher
+from vmvc.stopping import Stopping, rule_of
 from vmvc.worker import Worker
 
 CHECK_TIMEOUT: Final = 60.0
@@ -52,10 +53,10 @@ class Finished:
 
 
 def plan_of(loaded: Loaded, *, only: Sequence[str] = (), count: int | None = None) -> Plan:
-    """Return the plan of an experiment; ``count`` overrides its number of measured trials."""
+    """Return the plan of an experiment; ``count`` overrides its number of measured trials or stop rule."""
     settings = loaded.experiment.trials
     if count is not None:
-        settings = settings.model_copy(update={"count": count})
+        settings = settings.model_copy(update={"count": count, "until": None})
     axes = {name: loaded.axes(name) for name in loaded.experiment.backends}
     loading = [metric.name for metric in loaded.metrics if metric.loads_guest]
     groups = group_metrics([metric.name for metric in loaded.metrics], loading)
@@ -87,7 +88,7 @@ def resume(folder: Path, watcher: RunWatcher, *, wait: bool = False) -> Finished
     """
     head = journal.head(folder / "journal.jsonl")
     loaded = _reload(folder, head)
-    plan = plan_of(loaded, only=head.only, count=head.count)
+    plan = plan_of(loaded, only=head.only, count=head.count if head.until is None else None)
     with _measuring(wait), Signals().installed() as signals:
         return _run(loaded, plan, folder, head.run, watcher, signals)
 
@@ -144,9 +145,10 @@ def _run(
                 book.append(head_of(loaded, plan, run, [*findings, *_about_conditions(prepared)]))
             done, tried = _past(path, plan.settings.retries)
             watcher.opened(folder, plan, len(done))
+            stopping = _stopping(plan, path, book, done, watcher)
             campaign = Campaign(run, plan, _binder(loaded), loaded.metrics, folder / "logs")
             try:
-                tally = Runner(campaign, worker, watcher, signals).run(book, done, tried)
+                tally = Runner(campaign, worker, watcher, signals).run(book, done, tried, stopping)
             except Interrupted as stop:
                 results.rebuild(folder)
                 raise Interrupted(stop.what, hint=f"vmvc run --resume {folder}") from None
@@ -164,6 +166,22 @@ def _past(path: Path, retries: int) -> tuple[set[int], dict[int, int]]:
         else:
             done.add(trial.trial)
     return done, tried
+
+
+def _stopping(
+    plan: Plan, path: Path, book: Journal, done: Container[int], watcher: RunWatcher
+) -> Stopping | None:
+    """Follow the stop rule over what is done; write down a decision that a kill has kept from the journal."""
+    rule = rule_of(plan.settings)
+    if rule is None:
+        return None
+    stopping = Stopping(rule, len(plan.groups), results.stops_of(path))
+    for trial in results.trials_of(path):
+        if trial.trial in done and (stop := stopping.add(trial)) is not None:
+            book.append(stop)
+    for stop in stopping.stops:
+        watcher.decided(stop)
+    return stopping
 
 
 def _why_stopped(trial: TrialRecord | None) -> str:

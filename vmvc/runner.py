@@ -26,8 +26,10 @@ from vmvc.records import (
     Failure,
     FindingRecord,
     ReadingRecord,
+    StopRecord,
     TrialRecord,
 )
+from vmvc.stopping import Stopping
 from vmvc.trial import DESTROY_TIMEOUT, Job, Outcome, pick
 from vmvc.worker import Worker, WorkerDied
 
@@ -48,6 +50,8 @@ class Watcher(Protocol):
     def begun(self, trial: PlannedTrial) -> None: ...
     def step(self, name: str) -> None: ...
     def ended(self, record: TrialRecord) -> None: ...
+    def decided(self, stop: StopRecord) -> None: ...
+    def expecting(self, backend: str, condition: str, trials: int) -> None: ...
 
 
 class Signals:
@@ -116,17 +120,26 @@ class Runner:
         }
 
     def run(
-        self, journal: Journal, done: Container[int] = (), tried: Mapping[int, int] = NONE_TRIED
+        self,
+        journal: Journal,
+        done: Container[int] = (),
+        tried: Mapping[int, int] = NONE_TRIED,
+        stopping: Stopping | None = None,
     ) -> Tally:
         """Run every planned trial that is not ``done``; ``tried``: attempts so far, by trial.
+
+        ``stopping`` knows the trials that are done, and passes over those that its rule makes needless.
 
         Raises: Interrupted, StorageError, CleanupError; what was appended before is kept.
         """
         tally = Tally()
         for trial in self._campaign.plan:
-            if trial.number in done:
+            over = stopping is not None and stopping.over(trial.condition.id)
+            if trial.number in done or over:
                 continue
             record = self._attempts(trial, journal, tried.get(trial.number, 0))
+            if stopping is not None:
+                self._decide(stopping, record, journal)
             if record.outcome == "measured":
                 tally.measured += 1
                 continue
@@ -135,6 +148,14 @@ class Runner:
                 tally.stopped = record
                 break
         return tally
+
+    def _decide(self, stopping: Stopping, record: TrialRecord, journal: Journal) -> None:
+        stop = stopping.add(record)
+        if stop is not None:
+            journal.append(stop)
+            self._watcher.decided(stop)
+        else:
+            self._watcher.expecting(record.backend, record.condition, stopping.expected(record.condition))
 
     def _attempts(self, trial: PlannedTrial, journal: Journal, before: int) -> TrialRecord:
         """Try a trial until it is measured or no retry is left; return the record of the last attempt."""

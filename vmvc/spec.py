@@ -21,7 +21,9 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     JsonValue,
+    SerializerFunctionWrapHandler,
     Tag,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError, core_schema
@@ -356,10 +358,34 @@ def _form(value: object) -> str | None:
 # --- trials and claims ------------------------------------------------------------------------------------
 
 
+class Until(Model):
+    """Stop a condition when its median is known well enough; on precision, never on significance."""
+
+    metric: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]*\.[a-z0-9][a-z0-9_.-]*$",
+        description="Metric and quantity whose median decides, such as `startup.ready`.",
+    )
+    relative_ci: Percent = Field(
+        description="Enough: the 95% interval's half-width over the median, at most."
+    )
+    max: int = Field(ge=1, le=10**6, description="Measured trials of a condition after which it ends anyhow.")
+    min: int = Field(
+        default=10,
+        ge=1,
+        le=10**6,
+        description="Values before which no condition counts as known (an interval needs 6); at most `max`.",
+    )
+
+
 class Trials(Model):
     """How often, in which order and how patiently."""
 
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["count", "until"]}})
+
     count: int = Field(default=10, ge=1, le=10**6, description="Measured trials of every condition.")
+    until: Until | None = Field(
+        default=None, description="Instead of `count`: as many trials as a precise median takes."
+    )
     warmup: int = Field(
         default=1, ge=0, le=1000, description="Trials of every condition that run first, stored and flagged."
     )
@@ -386,6 +412,24 @@ class Trials(Model):
         default="continue",
         description="`stop`: end the run, resumable, after a measured trial whose last attempt failed.",
     )
+
+    @property
+    def most(self) -> int:
+        """The most measured trials of a condition."""
+        return self.count if self.until is None else self.until.max
+
+    @model_validator(mode="after")
+    def _count_or_until(self) -> Trials:
+        if self.until is not None and "count" in self.model_fields_set:
+            raise PydanticCustomError("count_and_until", "expected count or until, got both")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _one_of_them(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        if self.until is not None:
+            written.pop("count", None)
+        return written
 
 
 Limit = float | Annotated[str, Field(pattern=r"^[0-9]", max_length=40)]

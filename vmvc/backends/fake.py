@@ -68,7 +68,8 @@ class FakeOptions(Options):
         default=0.0, description="How long the guest takes to end; beyond the timeout it is forced."
     )
     jitter: Percent = Field(
-        default=0.0, description="Each of these times varies by up to this much, by the seed."
+        default=0.0,
+        description="Each of these times, and the disk's bytes, vary by up to this much, by the seed.",
     )
     seed: int = Field(default=1, ge=0, description="Seed of the jitter and of the failures.")
     fail: Mapping[Step | Literal["check", "prepare"], str] = Field(
@@ -179,7 +180,12 @@ class FakeInstance(Instance):
         return None
 
     def disk(self) -> DiskUsage:
-        claimed = (self._script.options.disk or FakeDisk()).model_dump()
+        claims = (self._script.options.disk or FakeDisk()).model_dump()
+        vary = self._script.varied
+        claimed = {
+            name: None if value is None else round(vary(value, "disk", self.tag))
+            for name, value in claims.items()
+        }
         absent = {name: "the script does not say" for name, value in claimed.items() if value is None}
         return DiskUsage(**claimed, absent=absent)
 
@@ -308,8 +314,10 @@ class _Scripted:
 
     def duration(self, step: Literal["create", "start", "ready", "stop"], tag: Tag) -> float:
         """Return how long the step takes: the same for the same seed and trial in every process."""
-        nominal: float = getattr(self.options, step)
-        spread = random.Random(f"{self.options.seed}:{tag.trial}:{step}").uniform(-1, 1)
+        return self.varied(getattr(self.options, step), step, tag)
+
+    def varied(self, nominal: float, what: str, tag: Tag) -> float:
+        spread = random.Random(f"{self.options.seed}:{tag.trial}:{what}").uniform(-1, 1)
         return nominal * (1 + spread * self.options.jitter)
 
     def faulty(self, tag: Tag) -> bool:

@@ -12,5 +12,5 @@ trials_option = click.option(
     "--trials",
     type=click.IntRange(1, 10**6),
     metavar="N",
-    help="Measured trials of each condition, instead of the file's.",
+    help="Measured trials of each condition, instead of the file's number or stop rule.",
 )

@@ -18,7 +18,8 @@ from rich.text import Text
 from vmvc.cli.text import plain
 from vmvc.contract import Finding, Severity, Tag
 from vmvc.plan import Condition, Plan, PlannedTrial
-from vmvc.records import TrialRecord
+from vmvc.records import StopRecord, TrialRecord
+from vmvc.stopping import says
 from vmvc.units import show_seconds
 
 
@@ -44,6 +45,8 @@ class Pace:
 
     def __init__(self, plan: Plan) -> None:
         self._left: Counter[str] = Counter()
+        self._blocks: dict[str, int] = {}
+        self._most, self._groups = plan.blocks, len(plan.groups)
         for condition in plan.conditions:
             self._left[condition.backend] += len(plan.groups) * plan.blocks
         self._taken: dict[str, list[float]] = defaultdict(lambda: [0, 0.0])
@@ -59,6 +62,12 @@ class Pace:
             self._left[backend] -= 1
             tally[0] += 1
         tally[1] += time.monotonic() - self._begun
+
+    def expect(self, backend: str, condition: str, blocks: int) -> None:
+        """Reckon with so many blocks of a condition in all."""
+        before = self._blocks.get(condition, self._most)
+        self._blocks[condition] = blocks
+        self._left[backend] += (blocks - before) * self._groups
 
     def skip(self, count: int) -> None:
         """Leave out trials that an earlier call has done, spread over the backends."""
@@ -113,12 +122,21 @@ class Quiet:
     def ended(self, record: TrialRecord) -> None:
         pass
 
+    def decided(self, stop: StopRecord) -> None:
+        pass
+
+    def expecting(self, backend: str, condition: str, trials: int) -> None:
+        pass
+
 
 class JsonLines(Quiet):
-    """Each trial's record as a line on stdout."""
+    """Each trial's and each stop's record as a line on stdout."""
 
     def ended(self, record: TrialRecord) -> None:
         click.echo(record.model_dump_json(exclude_none=True))
+
+    def decided(self, stop: StopRecord) -> None:
+        click.echo(stop.model_dump_json(exclude_none=True))
 
 
 class Lines(Quiet):
@@ -130,6 +148,7 @@ class Lines(Quiet):
         self._total = 0
         self._done = 0
         self._counted = 0
+        self._warmup = 0
 
     def say(self, text: str) -> None:
         click.echo(plain(text), err=True)
@@ -144,11 +163,21 @@ class Lines(Quiet):
         self._pace = Pace(plan)
         self._pace.skip(done)
         self._total, self._done = len(plan), done
+        self._warmup = plan.settings.warmup
         self.say(f"run {folder}: {len(plan)} trials" + (f", {done} done before" if done else ""))
 
     def begun(self, trial: PlannedTrial) -> None:
         if self._pace is not None:
             self._pace.begun()
+
+    def decided(self, stop: StopRecord) -> None:
+        self.say(f"{stop.condition}: {says(stop)}")
+        self._total -= stop.skipped
+        self.expecting(stop.backend, stop.condition, stop.trials)
+
+    def expecting(self, backend: str, condition: str, trials: int) -> None:
+        if self._pace is not None:
+            self._pace.expect(backend, condition, self._warmup + trials)
 
     def _again(self, record: TrialRecord) -> bool:
         """Say whether the trial was counted at an earlier attempt."""
@@ -195,6 +224,10 @@ class Live(Lines):
         warm = " (warm-up)" if trial.warmup else ""
         self._what = f"{trial.condition.id}{warm}"
         self._step = ""
+
+    def decided(self, stop: StopRecord) -> None:
+        super().decided(stop)
+        self._progress.update(self._task, total=self._total)
 
     def step(self, name: str) -> None:
         if name != self._step:

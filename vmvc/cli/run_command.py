@@ -37,7 +37,7 @@ from vmvc.run import Finished, plan_of, resume, start
 @click.option("--wait", is_flag=True, help="Wait while another run measures on this host.")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print each trial as a JSON line, and the summary last."
+    "--json", "as_json", is_flag=True, help="Print each record as a JSON line, and the summary last."
 )
 def command(
     files: tuple[Path, ...],

@@ -9,7 +9,8 @@ from typing import Final
 import click
 
 from vmvc.cli.text import plain, write
-from vmvc.records import FindingRecord, Summary, SummaryRow
+from vmvc.records import FindingRecord, StopRecord, Summary, SummaryRow
+from vmvc.stopping import says
 from vmvc.units import show
 
 WIDE: Final = 5
@@ -35,6 +36,7 @@ def print_summary(summary: Summary, folder: Path) -> None:
     else:
         listed = [[row.condition, f"{row.metric}.{row.quantity}", _cell(row)] for row in rows]
         write(["condition", "quantity", "median [95% interval]"], listed, right=["median [95% interval]"])
+    _print_stops(summary.stops)
     _print_missing(rows)
     _print_findings(summary.findings)
     click.echo(f"\nresults: {folder}")
@@ -46,6 +48,15 @@ def _cell(row: SummaryRow) -> str:
     if row.low is None or row.high is None:
         return f"{show(row.median, row.unit)} (n={row.n})"
     return f"{show(row.median, row.unit)} [{show(row.low, row.unit)}, {show(row.high, row.unit)}]"
+
+
+def _print_stops(stops: Sequence[StopRecord]) -> None:
+    """Print what the stop rule decided; where it ended without success, the findings say so."""
+    precise = [stop for stop in stops if stop.reason == "precise"]
+    if precise:
+        click.echo("\nstopped:")
+    for stop in precise:
+        click.echo(plain(f"  {stop.condition}: {says(stop)}"))
 
 
 def _print_findings(findings: Sequence[FindingRecord]) -> None:
