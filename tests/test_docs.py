@@ -13,7 +13,7 @@ from vmvc.cli import COMMANDS, cli
 from vmvc.errors import ExitCode
 from vmvc.records import SummaryRow
 from vmvc.results import MEASUREMENT_COLUMNS, SUMMARY_COLUMNS
-from vmvc.spec import Experiment, Trials
+from vmvc.spec import Experiment, Factors, Trials
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -66,7 +66,7 @@ def test_every_column_is_there(column: str) -> None:
         assert f"`{column}`" in README
 
 
-@pytest.mark.parametrize("key", [*Experiment.model_fields, *Trials.model_fields])
+@pytest.mark.parametrize("key", [*Experiment.model_fields, *Factors.model_fields, *Trials.model_fields])
 def test_every_key_of_the_language_is_there(key: str) -> None:
     assert f"`{key.rstrip('_')}`" in README
 

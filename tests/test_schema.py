@@ -23,6 +23,10 @@ COMMITTED = Path(__file__).parents[1] / "schemas"
 BEYOND_A_SCHEMA: Final = {
     "claims": "ids, metrics, quantities, backends and units refer to other places",
     "factor-beside-another-probe": "a path is read together with the guest's settings",
+    "everything-excluded": "conditions are counted, and backends",
+    "exclude": "an entry refers to what is swept",
+    "include": "paths and levels are judged together with settings and backends",
+    "include-twice": "1024MiB is 1GiB",
     "factor-levels": "a level is judged at the end of its path",
     "factor-paths": "a path is text to a schema; it knows only its form",
     "factor-that-a-backend-fixes": "two places of the file together",
@@ -108,6 +112,11 @@ FIRST: Any = {"name": "first", "backends": ["fake"], "metrics": ["startup"]}
         ("factors", {"guest.cpus": []}, False),
         ("factors", {"guest.cpus": 1}, False),
         ("factors", {"trials.count": [1]}, False),
+        ("factors", {"include": [{"guest.cpus": 2}, {"backend": "fake"}]}, True),
+        ("factors", {"guest.cpus": [1, 2], "exclude": [{"guest.cpus": 1}]}, True),
+        ("factors", {"guest.cpus": [1, 2], "exclude": [1]}, False),
+        ("factors", {"include": [{"cpus": 2}]}, False),
+        ("factors", {"include": [{}]}, False),
         ("images", {"a": {"base": "tiny", "files": {"/a/.b..c": "x"}}}, True),
         *(
             ("images", {"a": {"base": "tiny", "files": {path: "x"}}}, False)

@@ -8,8 +8,10 @@ that backend would silently have no levels, so it is a fault.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice, product
 from typing import Any, Final
 
@@ -18,8 +20,8 @@ from pydantic import BaseModel, ValidationError
 from vmvc.complaints import Schema, judge, schemas_at
 from vmvc.errors import Fault
 from vmvc.notation import MOST, Node, Place, shorten
-from vmvc.spec import MOST_FACTORS, Level
-from vmvc.wording import did_you_mean
+from vmvc.spec import FACTOR, MOST_FACTORS, Level
+from vmvc.wording import PATTERNS, did_you_mean
 
 _COMBINATIONS: Final = 10_000
 """Combinations of one backend's option levels that are tried at most."""
@@ -79,7 +81,11 @@ def factors_of(
     faults = []
     factors = root.get("factors")
     for path, place, levels in islice(factors.items() if factors is not None else (), MOST_FACTORS):
-        if not path.startswith(("guest.", "backends.")):
+        if path in ("include", "exclude"):
+            continue
+        if not re.fullmatch(FACTOR, path):
+            what = f"keys of factors: expected {PATTERNS[FACTOR]}, got {shorten(path)}"
+            faults.append(Fault(what, source, *place))
             continue
         backend, keys = target(path)
         if not keys or "" in keys:
@@ -153,7 +159,7 @@ class _Settings:
             yield _moved(fault, next(alone, factors[-1]).place)
 
     def _unknown(self, factor: Factor) -> Fault | None:
-        schema = self._model.model_json_schema()
+        schema = _schema_of(self._model)
         found = schemas_at(schema, factor.keys)
         if any(_one_value(one) for one in found):
             return None
@@ -175,7 +181,7 @@ class _Settings:
                     if fault not in told:
                         yield _moved(fault, level.place)
                 continue
-            first = seen.setdefault(_value(good, factor.keys), level)
+            first = seen.setdefault(value_at(good, factor.keys), level)
             if first is not level:
                 again = f"stands here again, first as {first} in line {first.place[0]}"
                 what = f"{factor.path}: the level {level} {again}"
@@ -196,11 +202,16 @@ class _Settings:
                     yield _moved(replace(fault, what=f"{fault.what} (with {together})"), levels[-1].place)
 
 
+@lru_cache(maxsize=64)
+def _schema_of(model: type[BaseModel]) -> Schema:
+    return model.model_json_schema()
+
+
 def _moved(fault: Fault, place: Place) -> Fault:
     return replace(fault, line=place[0], column=place[1])
 
 
-def _value(settings: Any, keys: Sequence[str]) -> Level:
+def value_at(settings: Any, keys: Sequence[str]) -> Level:
     """Return the level as the model understood it, so that 1GiB and 1024MiB, or 1 and 1.0, are the same."""
     for key in keys:
         settings = settings[key] if isinstance(settings, Mapping) else getattr(settings, key, settings)

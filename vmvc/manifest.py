@@ -39,6 +39,8 @@ def head_of(loaded: Loaded, plan: Plan, run: str, findings: Sequence[Finding]) -
         until=rule_of(plan.settings),
         trials=len(plan),
         axes=plan.axes,
+        include=plan.include,
+        exclude=plan.exclude,
         only=plan.only,
         quantities=tuple(
             QuantityRecord.of(metric.name, quantity)

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from vmvc.contract import Absent, Event, Finding, Quantity, Reading
-from vmvc.spec import Level
+from vmvc.spec import Entry, Level
 
 VERSION: Final = 1
 """Version of every file in a run's folder; a folder of another version is refused."""
@@ -173,6 +173,12 @@ class RunRecord(Record):
     trials: int = Field(ge=0, description="Planned trials, warm-ups included; the most, with a stop rule.")
     axes: Mapping[str, Mapping[str, tuple[Level, ...]]] = Field(
         description="Backend -> factor path -> levels: with `only`, every planned condition."
+    )
+    include: tuple[Entry, ...] = Field(
+        default=(), description="Conditions besides those: backend, and factor path -> level."
+    )
+    exclude: tuple[Entry, ...] = Field(
+        default=(), description="Combinations that are none: backend, and the levels that they have."
     )
     only: tuple[str, ...] = Field(description="Selection given on the command line; empty for all.")
     quantities: tuple[QuantityRecord, ...] = Field(description="What is measured.")

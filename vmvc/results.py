@@ -61,12 +61,13 @@ def rebuild(folder: Path) -> Summary:
 
 def factors_of(head: RunRecord) -> tuple[str, ...]:
     """Return every factor path of the run, in file order."""
-    return tuple(dict.fromkeys(path for axes in head.axes.values() for path in axes))
+    paths = [path for group in (head.axes.values(), head.include) for part in group for path in part]
+    return tuple(path for path in dict.fromkeys(paths) if path != "backend")
 
 
 def conditions_of(head: RunRecord) -> Iterator[Condition]:
     """Yield every planned condition, in file order."""
-    yield from Plan(head.axes, ((),), Trials(), head.only).conditions
+    yield from Plan(head.axes, ((),), Trials(), head.only, head.include, head.exclude).conditions
 
 
 def attempts_of(path: Path) -> Iterator[TrialRecord]:

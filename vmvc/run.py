@@ -60,7 +60,7 @@ def plan_of(loaded: Loaded, *, only: Sequence[str] = (), count: int | None = Non
     axes = {name: loaded.axes(name) for name in loaded.experiment.backends}
     loading = [metric.name for metric in loaded.metrics if metric.loads_guest]
     groups = group_metrics([metric.name for metric in loaded.metrics], loading)
-    return Plan(axes, groups, settings, tuple(only))
+    return Plan(axes, groups, settings, tuple(only), loaded.include, loaded.exclude)
 
 
 def start(loaded: Loaded, plan: Plan, parent: Path, watcher: RunWatcher, *, wait: bool = False) -> Finished:

@@ -26,7 +26,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
 from vmvc.units import Duration, Percent, Size
 
@@ -38,6 +38,9 @@ NAMES: Final = "list of names"
 MOST_NAMES: Final = 100
 """Most backends, and most metrics, of an experiment."""
 MOST_FACTORS: Final = 20
+MOST_ENTRIES: Final = 1000
+"""Most conditions that are listed under ``include``, and most entries of ``exclude``."""
+FACTOR: Final = r"^(guest|backends)(\.[A-Za-z0-9_-]+)+$"
 MOST_CLAIMS: Final = 1000
 
 Name = Annotated[str, Field(pattern=NAME)]
@@ -508,6 +511,55 @@ class Claim(Model):
         return self
 
 
+# --- factors ----------------------------------------------------------------------------------------------
+
+Entry = Mapping[str, Level]
+"""Levels by factor path, and under ``backend`` the one backend that they are for."""
+
+_Key = Annotated[str, Field(pattern=rf"^(backend|{FACTOR[1:-1]})$")]
+_Entries = Annotated[
+    tuple[Annotated[Mapping[_Key, Level], Field(min_length=1, max_length=MOST_FACTORS)], ...],
+    Field(max_length=MOST_ENTRIES),
+]
+
+
+class Factors(Model):
+    """What to sweep: a path to a setting -> its levels. Every combination is a condition."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "propertyNames": {"anyOf": [{"enum": ["include", "exclude"]}, {"pattern": FACTOR}]},
+            "maxProperties": MOST_FACTORS + 2,
+        },
+    )
+    __pydantic_extra__: dict[str, Annotated[tuple[Level, ...], Field(min_length=1, max_length=10_000)]]
+
+    include: _Entries = Field(
+        default=(),
+        description="Conditions to add: each a mapping of paths (and `backend`) to levels. What an entry "
+        "does not name stays as the file gives it. Where nothing is swept, these are all conditions.",
+    )
+    exclude: _Entries = Field(
+        default=(),
+        description="Combinations to leave out: those that have all levels (and the `backend`) of an entry.",
+    )
+
+    @property
+    def axes(self) -> Mapping[str, tuple[Level, ...]]:
+        """What is swept: path -> levels, in file order."""
+        return self.__pydantic_extra__
+
+    @model_validator(mode="after")
+    def _paths(self) -> Factors:
+        if len(self.axes) > MOST_FACTORS:
+            counts = {"field_type": "Dictionary", "max_length": MOST_FACTORS, "actual_length": len(self.axes)}
+            raise PydanticKnownError("too_long", counts)
+        if not all(re.fullmatch(FACTOR, path) for path in self.axes):
+            raise PydanticCustomError("factor_path", "expected paths to settings")
+        return self
+
+
 # --- the experiment ---------------------------------------------------------------------------------------
 
 
@@ -526,16 +578,10 @@ class Experiment(Model):
     backends: Annotated[
         Mapping[Name, BackendSpec], Field(min_length=1, max_length=MOST_NAMES), _NamesToo(BackendSpec)
     ] = Field(description="Backends to compare: a list of names, or a mapping of names to settings.")
-    factors: Annotated[
-        Mapping[
-            Annotated[str, Field(pattern=r"^(guest|backends)(\.[A-Za-z0-9_-]+)+$")],
-            Annotated[tuple[Level, ...], Field(min_length=1, max_length=10_000)],
-        ],
-        Field(max_length=MOST_FACTORS),
-    ] = Field(
-        default_factory=dict,
+    factors: Factors = Field(
+        default_factory=Factors,
         description="Settings to sweep: `guest.KEY` or `backends.NAME.options.KEY` -> list of levels. "
-        "Every combination is a condition.",
+        "Every combination is a condition; `include` adds some, `exclude` drops some.",
     )
     metrics: Annotated[
         Mapping[Name, Mapping[str, JsonValue]],

@@ -24,6 +24,7 @@ PATTERNS: Final = {
     r"^[0-9]": "a number with its unit, such as 2s, 64MiB or 5%",
     r"^[a-z0-9][a-z0-9-]*\.[a-z0-9][a-z0-9_.-]*$": "METRIC.QUANTITY, such as startup.ready",
     r"^(guest|backends)(\.[A-Za-z0-9_-]+)+$": "guest.KEY or backends.NAME.options.KEY",
+    r"^(backend|(guest|backends)(\.[A-Za-z0-9_-]+)+)$": "backend, guest.KEY or backends.NAME.options.KEY",
     r"^[^\x00]*$": "text without the character U+0000",
     r"^[^\x00]+$": "text without the character U+0000",
 }
