@@ -18,10 +18,10 @@ from vmvc.complaints import judge
 from vmvc.contract import Backend, Metric, Options, Quantity
 from vmvc.entries import Entries, judge_conditions
 from vmvc.errors import EngineError, Fault
-from vmvc.factors import Factor, factors_of, judge_settings
+from vmvc.factors import TRIALS, Factor, factors_of, judge_settings
 from vmvc.notation import Node, Place, shorten
 from vmvc.registry import backend_class, backend_kinds, metric_class, metric_names
-from vmvc.spec import BUILT_IN_IMAGES, MOST_CLAIMS, MOST_NAMES, NAME, Factors, GuestSpec
+from vmvc.spec import BUILT_IN_IMAGES, MOST_CLAIMS, MOST_NAMES, NAME, Factors, GuestSpec, Trials
 from vmvc.units import Duration, Percent, Size
 from vmvc.wording import did_you_mean, listed
 
@@ -174,12 +174,16 @@ class _Check:
                     self._options(name, entry.factors[name])
 
     def _swept(self, factors: Mapping[str | None, Sequence[Factor]], backends: Sequence[str]) -> None:
-        """Judge the levels of guest settings on these backends."""
+        """Judge the levels of guest settings on these backends, and of settings of trials."""
         sweeps = factors.get(None, [])
         guest = self._root.get("guest")
         if sweeps:
             base = guest if guest is not None and isinstance(guest.value, dict) else Node((1, 1), {})
             self.found.faults += judge_settings(GuestSpec, base, sweeps, self._source, ("guest",))
+        trials = self._root.get("trials")
+        if factors.get(TRIALS):
+            base = trials if trials is not None and isinstance(trials.value, dict) else Node((1, 1), {})
+            self.found.faults += judge_settings(Trials, base, factors[TRIALS], self._source, ("trials",))
         for factor in sweeps:
             self._fixed(factor.path, factor.place, factor.keys[0], backends)
             if factor.keys == ("image",):
@@ -218,6 +222,9 @@ class _Check:
         if owner is None:
             given = self._root.get("guest")
             return GuestSpec, given.plain() if given is not None else {}
+        if owner == TRIALS:
+            given = self._root.get("trials")
+            return Trials, given.plain() if given is not None else {}
         settings = self._backends[owner][1]
         options = settings.get("options") if settings is not None else None
         return self.found.backends[owner].options_model, options.plain() if options is not None else {}

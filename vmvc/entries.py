@@ -14,11 +14,11 @@ from typing import Final
 from pydantic import BaseModel, ValidationError
 
 from vmvc.errors import Fault
-from vmvc.factors import Factor, put, target, value_at
+from vmvc.factors import TRIALS, Factor, applies, put, target, value_at
 from vmvc.notation import Node, Place, shorten
 from vmvc.plan import Axes, Plan, same
 from vmvc.spec import FACTOR, MOST_ENTRIES, MOST_FACTORS, Entry, Factors, Level, Trials
-from vmvc.wording import did_you_mean, listed
+from vmvc.wording import PATHS, did_you_mean, listed
 
 FEW: Final = 20
 """Levels that a hint lists one by one."""
@@ -49,8 +49,9 @@ def excluded(factors: Factors, backends: Sequence[str]) -> tuple[Entry, ...]:
 
 
 def _for(entry: Mapping[str, object], backends: Sequence[str]) -> list[str]:
-    owners = {target(path)[0] for path in entry if path != "backend"} - {None}
-    return [name for name in backends if entry.get("backend", name) == name and owners <= {name}]
+    paths = [path for path in entry if path != "backend"]
+    named = [name for name in backends if entry.get("backend", name) == name]
+    return [name for name in named if all(applies(path, name) for path in paths)]
 
 
 # --- what is wrong with them ------------------------------------------------------------------------------
@@ -99,8 +100,10 @@ class Entries:
         table: dict[str | None, list[Factor]] = {}
         for path, place, level in entry.items():
             owner, keys = target(path)
+            if path != "backend" and not re.fullmatch(FACTOR, path):
+                return  # vmvc.complaints tells it
             if path != "backend" and (not keys or "" in keys):
-                tip = "write guest.KEY or backends.NAME.options.KEY"
+                tip = f"write {PATHS}"
                 self._report(place, f"{called}: {shorten(path)!r} is no path to a setting", tip)
                 return
             if path != "backend":
@@ -138,7 +141,7 @@ class Entries:
     def _backends_of(self, called: str, entry: Node) -> tuple[str, ...]:
         """Return the backends that an entry is for; report a name that is none, and where there are none."""
         named = entry.get("backend")
-        owners = [owner for path, _, _ in entry.items() if (owner := target(path)[0]) is not None]
+        owners = [owner for path, _, _ in entry.items() if (owner := target(path)[0]) not in (None, TRIALS)]
         places = {path: place for path, place, _ in entry.items()}
         if named is not None and named.plain() not in self.backends:
             hint = did_you_mean(str(named.plain()), self.backends)
@@ -146,8 +149,8 @@ class Entries:
             return ()
         for path, place in places.items():
             owner = target(path)[0]
-            if owner is not None and owner not in self.backends:
-                hint = did_you_mean(owner, self.backends)
+            if owner not in (None, TRIALS, *self.backends):
+                hint = did_you_mean(str(owner), self.backends)
                 self._report(place, f"{called}: {shorten(path)!r} fits no backend", hint)
                 return ()
         names = tuple(_for(entry.plain(), self.backends))
@@ -179,8 +182,7 @@ def judge_conditions(
     """Yield what is wrong with the conditions of good factors: some there twice, or none left."""
     names = list(backends)
     axes = {
-        name: {path: levels for path, levels in factors.axes.items() if target(path)[0] in (None, name)}
-        for name in names
+        name: {path: levels for path, levels in factors.axes.items() if applies(path, name)} for name in names
     }
     plan = Plan(axes, ((),), Trials())
     if plan.condition_count > MOST_COMBINATIONS:

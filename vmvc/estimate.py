@@ -37,7 +37,11 @@ def estimate(loaded: Loaded, plan: Plan, results: Path) -> Estimate:
         for name in loaded.experiment.backends
     }
     per_condition = len(plan.groups) * plan.blocks
-    seconds = sum(each[condition.backend] for condition in plan.conditions) * per_condition
+    mixed = plan.mixed
+    seconds = per_condition * sum(
+        each[one.backend] * (2 if mixed and not plan.cold(one) and one.backend not in seen else 1)
+        for one in plan.conditions
+    )
     known = all(name in seen for name in each)
     return Estimate(seconds, "from an earlier run here" if known else "a rule of thumb until it has run here")
 

@@ -1,6 +1,7 @@
 """Factor paths and their levels -> settings with a level in its place, or faults where it does not fit.
 
-``guest.KEY[.KEY]`` applies to every backend, ``backends.NAME.options.KEY[.KEY]`` to that one. A level
+``guest.KEY[.KEY]`` applies to every backend, ``backends.NAME.options.KEY[.KEY]`` to that one, and
+``trials.cache`` to every trial. A level
 replaces what the file gives at that path. A guest setting that one backend fixes for itself cannot be swept:
 that backend would silently have no levels, so it is a fault.
 """
@@ -21,8 +22,10 @@ from vmvc.complaints import Schema, judge, schemas_at
 from vmvc.errors import Fault
 from vmvc.notation import MOST, Node, Place, shorten
 from vmvc.spec import FACTOR, MOST_FACTORS, Level
-from vmvc.wording import PATTERNS, did_you_mean
+from vmvc.wording import PATHS, PATTERNS, did_you_mean
 
+TRIALS: Final = "trials."
+"""Owner of the settings of trials that can be swept; no backend can have this name."""
 _COMBINATIONS: Final = 10_000
 """Combinations of one backend's option levels that are tried at most."""
 _DEEPEST: Final = 4
@@ -32,15 +35,23 @@ _DEEPEST: Final = 4
 def target(path: str) -> tuple[str | None, tuple[str, ...]]:
     """Split a path into its backend (``None``: the guest of all) and the keys below guest or options.
 
-    No keys where the path is neither ``guest.KEY`` nor ``backends.NAME.options.KEY``.
+    ``TRIALS`` stands in the backend's place where a setting of the trials is meant. No keys where the path is
+    none of ``guest.KEY``, ``backends.NAME.options.KEY`` and ``trials.cache``.
     """
     match path.split("."):
+        case ["trials", "cache" as key]:
+            return TRIALS, (key,)
         case ["guest", *keys]:
             return None, tuple(keys)
         case ["backends", name, "options", *keys]:
             return name, tuple(keys)
         case _:
             return None, ()
+
+
+def applies(path: str, backend: str) -> bool:
+    """Say whether a factor has levels on that backend."""
+    return target(path)[0] in (None, TRIALS, backend)
 
 
 def put(settings: Mapping[str, Any], keys: Sequence[str], level: Level) -> dict[str, Any]:
@@ -89,12 +100,12 @@ def factors_of(
             continue
         backend, keys = target(path)
         if not keys or "" in keys:
-            tip = "write guest.KEY or backends.NAME.options.KEY"
+            tip = f"write {PATHS}"
             faults.append(
                 Fault(f"factors: {shorten(path)!r} is no path to a setting", source, *place, hint=tip)
             )
-        elif backend is not None and backend not in backends:
-            tip = did_you_mean(backend, backends)
+        elif backend not in (None, TRIALS, *backends):
+            tip = did_you_mean(str(backend), backends)
             faults.append(Fault(f"factors: {shorten(path)!r} fits no backend", source, *place, hint=tip))
         else:
             given = levels.value if isinstance(levels.value, list) else []

@@ -15,7 +15,7 @@ from vmvc.contract import Backend, Guest, Metric
 from vmvc.crosscheck import crosscheck
 from vmvc.entries import excluded, included
 from vmvc.errors import Fault, InputError
-from vmvc.factors import put, target
+from vmvc.factors import applies, put, target
 from vmvc.notation import LARGEST, MOST, in_order, read_tree
 from vmvc.spec import Entry, Experiment, GuestSpec, Level
 from vmvc.wording import did_you_mean
@@ -47,7 +47,7 @@ class Loaded:
     def axes(self, backend: str) -> Mapping[str, tuple[Level, ...]]:
         """Return the factors that apply to that backend, with their levels, in file order."""
         factors = self.experiment.factors.axes.items()
-        return {path: levels for path, levels in factors if target(path)[0] in (None, backend)}
+        return {path: levels for path, levels in factors if applies(path, backend)}
 
     @property
     def include(self) -> tuple[Entry, ...]:

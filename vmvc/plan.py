@@ -150,6 +150,15 @@ class Plan:
         return Condition(number, str(entry["backend"]), levels_by_path)
 
     @property
+    def mixed(self) -> bool:
+        """True where some trials begin with an empty page cache and others with a warm one."""
+        return len({self.cold(condition) for condition in self.conditions}) > 1
+
+    def cold(self, condition: Condition) -> bool:
+        """Say whether the trials of the condition begin with an empty page cache."""
+        return condition.factors.get("trials.cache", self.settings.cache) == "cold"
+
+    @property
     def conditions(self) -> Iterator[Condition]:
         """The selected conditions, in file order."""
         return (self.condition(number) for number in self._selected)

@@ -108,7 +108,7 @@ class Failure(Record):
     """Why a trial has no readings."""
 
     phase: str = Field(
-        description="Step in which it failed: prepare, create, start, ready, observe, destroy."
+        description="Step in which it failed: prepare, cool, create, start, ready, observe, destroy."
     )
     error: str = Field(description="Class of the error.")
     reason: str = Field(description="What happened.")
@@ -142,6 +142,10 @@ class TrialRecord(Record):
     findings: tuple[FindingRecord, ...] = Field(default=(), description="What may spoil these numbers.")
     noise: Mapping[str, float] = Field(
         default_factory=dict, description="What else the host did during the trial, by name."
+    )
+    proof: Mapping[str, float] = Field(
+        default_factory=dict,
+        description="`disk_read_bytes`: what the host read from its disks between request and readiness.",
     )
 
 

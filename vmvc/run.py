@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 from filelock import FileLock, Timeout
 
-from vmvc import host, journal, load, results
+from vmvc import host, journal, load, pagecache, results
 from vmvc.contract import Backend, Finding, Guest, Preparation, Severity, Tag
 from vmvc.errors import EngineError, Interrupted, ResultsError
 from vmvc.journal import Journal
@@ -130,7 +130,7 @@ def _run(
     worker = Worker(folder / "logs" / "worker.log")
     try:
         backends = _backends(loaded, plan)
-        findings = _check(backends, worker, watcher, signals)
+        findings = _check(backends, worker, watcher, signals, _cold_findings(plan))
         sweep(list(backends.values()), worker, watcher)
         prepared = _prepare(loaded, plan, worker, watcher, signals)
         path = folder / "journal.jsonl"
@@ -207,14 +207,35 @@ def _backends(loaded: Loaded, plan: Plan) -> dict[str, Backend]:
     return chosen
 
 
+def _cold_findings(plan: Plan) -> list[Finding]:
+    """Say what stands in the way of cold trials, and how cold they are; nothing where all are warm."""
+    if not any(plan.cold(condition) for condition in plan.conditions):
+        return []
+    found = list(pagecache.findings(virtualised=host.facts().get("virtualised") is not False))
+    if plan.mixed:
+        found.append(
+            Finding(
+                "cache.rehearsed",
+                Severity.INFO,
+                "a life that nobody times comes before each warm trial, since cold ones empty the cache",
+                "measure warm and cold in runs of their own where the time matters",
+            )
+        )
+    return found
+
+
 def _check(
-    backends: Mapping[str, Backend], worker: Worker, watcher: RunWatcher, signals: Signals
+    backends: Mapping[str, Backend],
+    worker: Worker,
+    watcher: RunWatcher,
+    signals: Signals,
+    more: Sequence[Finding] = (),
 ) -> list[Finding]:
     """Ask host and engines whether a run makes sense here.
 
     Raises: EngineError naming every engine that cannot be used.
     """
-    findings = list(host.findings())
+    findings = [*host.findings(), *more]
     for name, backend in backends.items():
         watcher.checking(name)
         found: Sequence[Finding] = worker.call(

@@ -112,6 +112,7 @@ class Runner:
         self._signals = signals
         self._clock = clock or MonotonicClock()
         self._interrupted = 0
+        self._mixed = campaign.plan.mixed
         self._owner = owner.current()
         self._units = {
             (metric.name, quantity.name): quantity.unit
@@ -198,6 +199,8 @@ class Runner:
             settings.timeout,
             settings.stop_timeout,
             log,
+            cold=campaign.plan.cold(trial.condition),
+            rehearsed=self._mixed and not campaign.plan.cold(trial.condition),
         )
         wall = datetime.now(UTC).isoformat(timespec="milliseconds")
         before = host.noise()
@@ -289,4 +292,5 @@ class Runner:
             absent=tuple(AbsentRecord.of(metric, absent) for metric, absent in outcome.absent),
             findings=tuple(findings),
             noise=noise,
+            proof=outcome.proof,
         )

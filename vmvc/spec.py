@@ -40,7 +40,7 @@ MOST_NAMES: Final = 100
 MOST_FACTORS: Final = 20
 MOST_ENTRIES: Final = 1000
 """Most conditions that are listed under ``include``, and most entries of ``exclude``."""
-FACTOR: Final = r"^(guest|backends)(\.[A-Za-z0-9_-]+)+$"
+FACTOR: Final = r"^((guest|backends)(\.[A-Za-z0-9_-]+)+|trials\.cache)$"
 MOST_CLAIMS: Final = 1000
 
 Name = Annotated[str, Field(pattern=NAME)]
@@ -404,6 +404,10 @@ class Trials(Model):
     stop_timeout: Duration = Field(
         default=30.0, description="Longest time for an orderly stop before the instance is ended by force."
     )
+    cache: Literal["warm", "cold"] = Field(
+        default="warm",
+        description="`cold`: drop the host's page cache just before each trial (root only); also a factor.",
+    )
     pause: Duration = Field(default=0.0, description="Idle time before each trial, outside of what is timed.")
     retries: int = Field(
         default=0,
@@ -516,7 +520,7 @@ class Claim(Model):
 Entry = Mapping[str, Level]
 """Levels by factor path, and under ``backend`` the one backend that they are for."""
 
-_Key = Annotated[str, Field(pattern=rf"^(backend|{FACTOR[1:-1]})$")]
+_Key = Annotated[str, Field(pattern=rf"^(backend|{FACTOR[2:-2]})$")]
 _Entries = Annotated[
     tuple[Annotated[Mapping[_Key, Level], Field(min_length=1, max_length=MOST_FACTORS)], ...],
     Field(max_length=MOST_ENTRIES),
@@ -580,8 +584,8 @@ class Experiment(Model):
     ] = Field(description="Backends to compare: a list of names, or a mapping of names to settings.")
     factors: Factors = Field(
         default_factory=Factors,
-        description="Settings to sweep: `guest.KEY` or `backends.NAME.options.KEY` -> list of levels. "
-        "Every combination is a condition; `include` adds some, `exclude` drops some.",
+        description="Settings to sweep: `guest.KEY`, `backends.NAME.options.KEY` or `trials.cache` -> list "
+        "of levels. Every combination is a condition; `include` adds some, `exclude` drops some.",
     )
     metrics: Annotated[
         Mapping[Name, Mapping[str, JsonValue]],
