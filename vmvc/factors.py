@@ -1,7 +1,7 @@
 """Factor paths and their levels -> settings with a level in its place, or faults where it does not fit.
 
 ``guest.KEY[.KEY]`` applies to every backend, ``backends.NAME.options.KEY[.KEY]`` to that one, and
-``trials.cache`` to every trial. A level
+``trials.cache`` and ``trials.image`` to every trial. A level
 replaces what the file gives at that path. A guest setting that one backend fixes for itself cannot be swept:
 that backend would silently have no levels, so it is a fault.
 """
@@ -36,10 +36,10 @@ def target(path: str) -> tuple[str | None, tuple[str, ...]]:
     """Split a path into its backend (``None``: the guest of all) and the keys below guest or options.
 
     ``TRIALS`` stands in the backend's place where a setting of the trials is meant. No keys where the path is
-    none of ``guest.KEY``, ``backends.NAME.options.KEY`` and ``trials.cache``.
+    none of ``guest.KEY``, ``backends.NAME.options.KEY``, ``trials.cache`` and ``trials.image``.
     """
     match path.split("."):
-        case ["trials", "cache" as key]:
+        case ["trials", "cache" | "image" as key]:
             return TRIALS, (key,)
         case ["guest", *keys]:
             return None, tuple(keys)

@@ -158,6 +158,10 @@ class Plan:
         """Say whether the trials of the condition begin with an empty page cache."""
         return condition.factors.get("trials.cache", self.settings.cache) == "cold"
 
+    def absent(self, condition: Condition) -> bool:
+        """Say whether the trials of the condition begin without the image."""
+        return condition.factors.get("trials.image", self.settings.image) == "absent"
+
     @property
     def conditions(self) -> Iterator[Condition]:
         """The selected conditions, in file order."""

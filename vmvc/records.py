@@ -108,7 +108,8 @@ class Failure(Record):
     """Why a trial has no readings."""
 
     phase: str = Field(
-        description="Step in which it failed: prepare, cool, create, start, ready, observe, destroy."
+        description="Step in which it failed: prepare, forget, cool, fetch, create, start, ready, observe "
+        "or destroy."
     )
     error: str = Field(description="Class of the error.")
     reason: str = Field(description="What happened.")

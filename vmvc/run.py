@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from vmvc import host, journal, load, pagecache, results
 from vmvc.contract import Backend, Finding, Guest, Preparation, Severity, Tag
-from vmvc.errors import EngineError, Interrupted, ResultsError
+from vmvc.errors import EngineError, Interrupted, ResultsError, Unavailable
 from vmvc.journal import Journal
 from vmvc.load import Loaded
 from vmvc.manifest import digest, head_of, write_inputs
@@ -284,6 +284,7 @@ def _prepare(
     """Prepare every condition's guest before the first trial, so that nothing slow or wrong comes later."""
     prepared: dict[str, Preparation] = {}
     known: dict[str, Preparation] = {}
+    renewed: set[str] = set()
     for number, condition in enumerate(plan.conditions):
         watcher.preparing(condition, number, plan.condition_count)
         backend, guest = loaded.bind(condition.backend, condition.factors)
@@ -295,7 +296,24 @@ def _prepare(
             for finding in known[key].findings:
                 watcher.found(replace(finding, what=f"{condition.id}: {finding.what}"))
         prepared[condition.id] = known[key]
+        if plan.absent(condition) and key not in renewed:
+            renewed.add(key)
+            _renew(backend, guest, condition, worker, signals)
     return prepared
+
+
+def _renew(backend: Backend, guest: Guest, condition: Condition, worker: Worker, signals: Signals) -> None:
+    """Let the image be removed and made once, before the first trial.
+
+    Raises: EngineError where this backend cannot do that with this image.
+    """
+    try:
+        worker.call("renew", backend, guest, timeout=PREPARE_TIMEOUT, tick=_stopper(signals))
+    except Unavailable as error:
+        raise EngineError(
+            f"{condition.id}: trials.image: absent is not possible: {error.what}",
+            hint=error.hint or "leave trials.image out for this backend",
+        ) from error
 
 
 def _about_conditions(prepared: Mapping[str, Preparation]) -> Iterator[Finding]:

@@ -200,6 +200,7 @@ class Runner:
             settings.stop_timeout,
             log,
             cold=campaign.plan.cold(trial.condition),
+            absent=campaign.plan.absent(trial.condition),
             rehearsed=self._mixed and not campaign.plan.cold(trial.condition),
         )
         wall = datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -40,7 +40,7 @@ MOST_NAMES: Final = 100
 MOST_FACTORS: Final = 20
 MOST_ENTRIES: Final = 1000
 """Most conditions that are listed under ``include``, and most entries of ``exclude``."""
-FACTOR: Final = r"^((guest|backends)(\.[A-Za-z0-9_-]+)+|trials\.cache)$"
+FACTOR: Final = r"^((guest|backends)(\.[A-Za-z0-9_-]+)+|trials\.(cache|image))$"
 MOST_CLAIMS: Final = 1000
 
 Name = Annotated[str, Field(pattern=NAME)]
@@ -408,6 +408,11 @@ class Trials(Model):
         default="warm",
         description="`cold`: drop the host's page cache just before each trial (root only); also a factor.",
     )
+    image: Literal["present", "absent"] = Field(
+        default="present",
+        description="`absent`: the backend's image is removed before each trial and pulled or made again in "
+        "it, as `startup.image`; also a factor.",
+    )
     pause: Duration = Field(default=0.0, description="Idle time before each trial, outside of what is timed.")
     retries: int = Field(
         default=0,
@@ -584,8 +589,9 @@ class Experiment(Model):
     ] = Field(description="Backends to compare: a list of names, or a mapping of names to settings.")
     factors: Factors = Field(
         default_factory=Factors,
-        description="Settings to sweep: `guest.KEY`, `backends.NAME.options.KEY` or `trials.cache` -> list "
-        "of levels. Every combination is a condition; `include` adds some, `exclude` drops some.",
+        description="Settings to sweep: `guest.KEY`, `backends.NAME.options.KEY`, `trials.cache` or "
+        "`trials.image` -> list of levels. Every combination is a condition; `include` adds some, `exclude` "
+        "drops some.",
     )
     metrics: Annotated[
         Mapping[Name, Mapping[str, JsonValue]],

@@ -33,6 +33,10 @@ from vmvc.errors import CleanupError, DeadlineExceeded, Interrupted, Unavailable
 DESTROY_TIMEOUT: Final = 60.0
 """Seconds that a destroy may take before the worker is ended and another one tries."""
 
+FETCH_TIMEOUT: Final = 3600.0
+"""Seconds to pull or make an image, as for its preparation before the first trial."""
+IMAGE_THERE: Final = "the image was there already (trials.image: present)"
+"""Why a trial has no instants of its image."""
 COOL_TIMEOUT: Final = 600.0
 """Seconds to write what is dirty to the disk and drop the page cache."""
 
@@ -53,6 +57,8 @@ class Job:
     console_log: Path | None = None
     cold: bool = False
     """Drop the host's page cache just before the first event."""
+    absent: bool = False
+    """Remove the image first, and time how long it takes to have it again."""
     rehearsed: bool = False
     """Let a life that nobody times come first, so that the page cache is warm whatever came before."""
 
@@ -88,11 +94,12 @@ class Trial:
         Raises: Interrupted (after the instance is gone), and whatever a faulty plug-in raises.
         """
         outcome = self._outcome
-        instance = self._job.backend.instance(self._job.tag, self._job.guest)
         try:
+            self._settle()
+            read = self._fetch()
+            instance = self._job.backend.instance(self._job.tag, self._job.guest)
             try:
-                self._settle()
-                self._live(instance)
+                self._live(instance, read)
             finally:
                 self._destroy(instance)
             self._observe(Observes.EVENTS, instance)
@@ -109,7 +116,7 @@ class Trial:
         """Bring the page cache into the state that the trial is to begin with."""
         job, outcome = self._job, self._outcome
         if job.rehearsed:
-            rehearsal = replace(job, metrics=(), console_log=None, rehearsed=False)
+            rehearsal = replace(job, metrics=(), console_log=None, rehearsed=False, absent=False)
             before = Trial(rehearsal, self._announce, self._clock).run()
             outcome.cleanup = before.cleanup
             if before.failure is not None:
@@ -117,6 +124,9 @@ class Trial:
                 raise error
             if before.cleanup is not None:
                 raise before.cleanup
+        if job.absent:
+            self._enter("forget", job.timeout)
+            job.backend.forget(job.guest)
         if job.cold:
             self._enter("cool", COOL_TIMEOUT)
             pagecache.drop()
@@ -136,12 +146,26 @@ class Trial:
                 )
             )
 
-    def _live(self, instance: Instance) -> None:
+    def _fetch(self) -> int | None:
+        """Have an image that was removed again, and time it; return what the disk had been read before."""
+        job, now = self._job, self._clock.now
+        read = pagecache.read_bytes()
+        if job.absent:
+            self._enter("fetch", FETCH_TIMEOUT)
+            self._record("image_requested", now())
+            job.backend.fetch(job.guest)
+            self._record("image_ready", now())
+        else:
+            self._notes["image_requested"] = IMAGE_THERE
+        return read
+
+    def _live(self, instance: Instance, read: int | None) -> None:
         job, now = self._job, self._clock.now
         self._before = {metric.name: metric.before() for metric in job.metrics}
 
         self._enter("create", job.timeout)
-        read = pagecache.read_bytes()
+        if not job.absent:
+            read = pagecache.read_bytes()
         self._record("requested", now())
         instance.create()
         self._record("created", now())

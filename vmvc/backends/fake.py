@@ -46,6 +46,8 @@ Step = Literal["create", "start", "ready", "run", "stop", "destroy"]
 
 _LABELS: Final = "labels.json"
 _RUNNING: Final = "running.json"
+GONE: Final = ".no-image"
+"""File in the state's folder that is there while the image is not."""
 _DESTROYS: Final = "destroys"
 
 
@@ -63,6 +65,7 @@ class FakeOptions(Options):
 
     create: Duration = Field(default=0.0, description="How long `create` takes.")
     start: Duration = Field(default=0.0, description="How long `start` takes.")
+    fetch: Duration = Field(default=0.0, description="How long it takes to have a removed image again.")
     ready: Duration = Field(default=0.0, description="Time from the start until the guest answers.")
     stop: Duration = Field(
         default=0.0, description="How long the guest takes to end; beyond the timeout it is forced."
@@ -72,7 +75,7 @@ class FakeOptions(Options):
         description="Each of these times, and the disk's bytes, vary by up to this much, by the seed.",
     )
     seed: int = Field(default=1, ge=0, description="Seed of the jitter and of the failures.")
-    fail: Mapping[Step | Literal["check", "prepare"], str] = Field(
+    fail: Mapping[Step | Literal["check", "prepare", "forget", "fetch"], str] = Field(
         default_factory=dict, description="Steps that fail, with the reason."
     )
     hang: Step | None = Field(
@@ -82,6 +85,9 @@ class FakeOptions(Options):
     dies_after: Duration | None = Field(default=None, description="The guest ends of itself after this time.")
     fault_trials: tuple[int, ...] = Field(
         default=(), description="Trials in which fail, hang, crash and dies_after happen; by default all."
+    )
+    fault_fetches: tuple[int, ...] = Field(
+        default=(), description="Which calls of `fetch` fail, from 1; by default all."
     )
     fault_rate: Percent = Field(
         default=1.0, description="Share of those trials in which they happen, by the seed."
@@ -117,6 +123,8 @@ class FakeInstance(Instance):
 
     def create(self) -> None:
         self._script.enter("create", self.tag)
+        if (self._script.folder / GONE).exists():
+            raise StepFailed("the image is gone", hint="fetch it first")
         new = self._script.folder / f".new-{uuid.uuid4().hex}"
         new.mkdir(parents=True)
         (new / _LABELS).write_text(json.dumps(self.tag.labels()))
@@ -251,6 +259,10 @@ class FakeBackend(Backend):
     says: ClassVar[str] = "scripted and instant, for trying things out: its numbers mean nothing"
     instance_type: ClassVar[type[FakeInstance]] = FakeInstance
 
+    def __init__(self, name: str, options: Options) -> None:
+        super().__init__(name, options)
+        self._fetched = 0
+
     @property
     def _script(self) -> _Scripted:
         assert isinstance(self.options, FakeOptions)
@@ -271,7 +283,28 @@ class FakeBackend(Backend):
         self._script.log("prepare", self.name)
         if reason := self._script.options.fail.get("prepare"):
             raise ImageError(reason, hint="remove `fail.prepare` from its options")
+        self._gone.unlink(missing_ok=True)
         return Preparation(facts={"image": "none"})
+
+    def forget(self, guest: Guest) -> None:
+        self._script.log("forget", self.name)
+        if reason := self._script.options.fail.get("forget"):
+            raise Unavailable(reason, hint="remove `fail.forget` from its options")
+        self._gone.parent.mkdir(parents=True, exist_ok=True)
+        self._gone.touch()
+
+    def fetch(self, guest: Guest) -> None:
+        self._script.log("fetch", self.name)
+        self._fetched += 1
+        reason = self._script.options.fail.get("fetch")
+        if reason and self._fetched in (self._script.options.fault_fetches or (self._fetched,)):
+            raise ImageError(reason, hint="remove `fail.fetch` from its options")
+        time.sleep(self._script.options.fetch)
+        self._gone.unlink(missing_ok=True)
+
+    @property
+    def _gone(self) -> Path:
+        return self._script.folder / GONE
 
     def instance(self, tag: Tag, guest: Guest) -> FakeInstance:
         return self.instance_type(tag, guest, self._script)

@@ -11,6 +11,7 @@ import click
 from vmvc.cli.text import plain, write
 from vmvc.records import FindingRecord, StopRecord, Summary, SummaryRow
 from vmvc.stopping import says
+from vmvc.trial import IMAGE_THERE
 from vmvc.units import show
 
 WIDE: Final = 5
@@ -23,7 +24,7 @@ def print_summary(summary: Summary, folder: Path) -> None:
         f"\n{summary.name}: {summary.measured} of {summary.trials} trials measured"
         + (f", {summary.failed} failed" if summary.failed else "")
     )
-    rows = list(summary.rows)
+    rows = [row for row in summary.rows if row.n or not row.reason.endswith(IMAGE_THERE)]
     conditions = list(dict.fromkeys(row.condition for row in rows))
     if len(conditions) <= WIDE:
         cells = {(row.metric, row.quantity, row.condition): _cell(row) for row in rows}
