@@ -51,6 +51,7 @@ class FakeContract(BackendContract):
     """The contract of the fake backend, or of a faulty variant of it."""
 
     timeout = 10.0
+    has_forget = True
     backend_type: ClassVar[type[FakeBackend]] = FakeBackend
     state: ClassVar[tempfile.TemporaryDirectory[str]]
 

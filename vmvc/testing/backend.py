@@ -86,8 +86,8 @@ class BackendContract:
     has_run: ClassVar[bool] = True
     has_processes: ClassVar[bool] = True
     """False where the platform has none: the tests then want ``Unavailable``."""
-    has_forget: ClassVar[bool] = True
-    """False where an image cannot be removed and made again: ``trials.image: absent`` is refused there."""
+    has_forget: ClassVar[bool] = False
+    """True where an image can be removed and made again, as ``trials.image: absent`` needs it."""
     large: ClassVar[int] = 2**20
     """Bytes of a large output of a command."""
 
@@ -105,7 +105,7 @@ class BackendContract:
 
     def forgettable(self) -> Guest:
         """Return a guest whose image nothing else uses, so that it can be removed."""
-        files = {"/forgettable": "This image may be removed at any time.\n"}
+        files = {"/forgettable": f"Only {type(self).__qualname__} uses this image.\n"}
         return replace(self.guest(), image=RecipeImage(base="tiny", files=files))
 
     def stubborn(self) -> tuple[Backend, Guest]:
