@@ -21,6 +21,7 @@ from vmvc.plan import Condition, Plan
 from vmvc.records import TrialRecord
 from vmvc.run import Finished, plan_of, resume, start
 from vmvc.runner import Campaign, Runner
+from vmvc.trial import IMAGE_THERE
 
 FLAKY = "fail: {start: no room}, fault_trials: [2, 3]"
 """Trials 2 and 3 fail at their start."""
@@ -77,8 +78,9 @@ def test_every_attempt_is_a_record_and_the_last_one_counts(tmp_path: Path) -> No
     summary = finished.summary
     assert (summary.trials, summary.measured, summary.failed) == (4, 4, 0)
     for row in summary.rows:
-        assert (row.n, row.failed, row.retried, row.attempts, row.planned) == (3, 0, 2, 7, 3)
-        assert row.reason == ""
+        assert (row.failed, row.retried, row.attempts, row.planned) == (0, 2, 7, 3)
+        assert row.n == (0 if row.quantity == "image" else 3)
+        assert row.reason == (f"3 of 3: {IMAGE_THERE}" if row.quantity == "image" else "")
     (found,) = [finding for finding in summary.findings if finding.code == "trial.retried"]
     assert found.what == "fake: 2 trials needed more than one attempt (4 of 4: start: no room)"
     assert {path.name for path in (finished.folder / "logs").glob("trial-2*")} == {"trial-2-3.console"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -165,6 +167,21 @@ def test_the_guess_narrows_with_the_root_of_n() -> None:
     assert stopping.expected("fake") == 32
 
 
+def test_the_interval_that_ended_the_trials_covers_nearly_as_often_as_it_says() -> None:
+    """Skewed samples, 300 runs: 92 to 94% in long simulations, and no less than that by chance here."""
+    rng, rule = random.Random(20261125), RULE.model_copy(update={"min": 10, "max": 100, "relative_ci": 0.08})
+    covered = 0
+    for _ in range(300):
+        stopping, stop = Stopping(rule, 1), None
+        while stop is None:
+            stop = stopping.add(trial(math.exp(rng.gauss(0, 0.15))))
+        last = stop.path[-1]
+        assert last.low is not None
+        assert last.high is not None
+        covered += last.low <= 1.0 <= last.high
+    assert 0.90 <= covered / 300 <= 0.98
+
+
 # --- whole runs -------------------------------------------------------------------------------------------
 
 EXPERIMENT = """\
@@ -238,9 +255,8 @@ def test_conditions_finish_at_the_block_that_the_script_says(tmp_path: Path) -> 
     assert (summary.trials, summary.measured) == (17, 17)
     for row in summary.rows:
         assert row.planned == (6 if row.backend == "steady" else 9)
-        assert (
-            row.n == row.planned
-        ) or row.reason == f"{row.planned} of {row.planned}: the script does not say"
+        assert row.n in (0, row.planned)
+        assert "not measured yet" not in row.reason
     for stop in summary.stops:
         (row,) = [one for one in summary.rows if (one.backend, one.quantity) == (stop.backend, "unique")]
         last = stop.path[-1]
@@ -248,6 +264,9 @@ def test_conditions_finish_at_the_block_that_the_script_says(tmp_path: Path) -> 
     lives = [line for line in (tmp_path / "log").read_text().splitlines() if line.startswith("create")]
     assert len(lives) == 17
     assert results.rebuild(finished.folder) == summary
+    assert [finding.code for finding in summary.findings if finding.code.startswith("stop.")] == [
+        "stop.looks"
+    ]
 
 
 @pytest.mark.parametrize("after", [3, 12, 13, 14])
