@@ -15,7 +15,7 @@ from vmvc.errors import ExitCode
 from vmvc.records import Comparison, SummaryRow, Trend
 from vmvc.records_claims import VerdictRecord
 from vmvc.results import MEASUREMENT_COLUMNS, SUMMARY_COLUMNS
-from vmvc.spec import Experiment, Trials
+from vmvc.spec import Experiment, Factors, Trials
 from vmvc.spec_claims import ON_ONE, ON_SEVERAL
 from vmvc.spec_host import CODES, GROUPS, Setting
 
@@ -92,7 +92,7 @@ def test_every_form_of_claim_is_there(form: str) -> None:
     assert f"\n| `{form}: " in README
 
 
-@pytest.mark.parametrize("key", [*Experiment.model_fields, *Trials.model_fields])
+@pytest.mark.parametrize("key", [*Experiment.model_fields, *Factors.model_fields, *Trials.model_fields])
 def test_every_key_of_the_language_is_there(key: str) -> None:
     assert f"`{key.rstrip('_')}`" in README
 

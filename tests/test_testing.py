@@ -61,6 +61,7 @@ class FakeContract(BackendContract):
     """The contract of the fake backend, or of a faulty variant of it."""
 
     timeout = 10.0
+    has_forget = True
     backend_type: ClassVar[type[FakeBackend]] = FakeBackend
     state: ClassVar[tempfile.TemporaryDirectory[str]]
 
@@ -636,9 +637,23 @@ def _with(instance: type[FakeInstance]) -> type[FakeBackend]:
     return type(instance.__name__, (FakeBackend,), {"instance_type": instance})
 
 
+class FetchesNothing(FakeBackend):
+    def fetch(self, guest: Guest) -> None:
+        pass
+
+
+class ForgetsOnce(FakeBackend):
+    def forget(self, guest: Guest) -> None:
+        if self._gone.exists():
+            raise StepFailed("there is no image")
+        super().forget(guest)
+
+
 FAULTS: Sequence[tuple[type[FakeInstance | FakeBackend], str, tuple[object, ...]]] = [
     (IgnoresItsCpus, "a_guest_stays_on_its_cpus_or_is_refused", ()),
     (RefusesCpusWithoutAWord, "a_guest_stays_on_its_cpus_or_is_refused", ()),
+    (FetchesNothing, "an_image_that_was_removed_comes_back", ()),
+    (ForgetsOnce, "an_image_that_was_removed_comes_back", ()),
     (JoinsArgvInShell, "run_passes_every_argument_as_given", ()),
     (JoinsAndSplitsArgv, "run_passes_every_argument_as_given", ()),
     (LosesEmptyArguments, "run_passes_every_argument_as_given", ()),

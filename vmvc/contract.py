@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from vmvc.errors import Unavailable
 from vmvc.spec import Image, Ready, ReadyHttp, ReadyTcp
 
 Scalar = str | int | float | bool
@@ -109,6 +110,10 @@ EVENTS: Final = ("requested", "created", "started", "console", "ready", "stop_re
 ``console``: the first byte of the guest arrived; ``ready``: the probe succeeded; ``stop_requested``: just
 before ``stop``; ``gone``: ``stop`` returned, the guest has ended.
 """
+
+
+IMAGE_EVENTS: Final = ("image_requested", "image_ready")
+"""Before all others, in a trial whose image was removed first: just before ``fetch``; ``fetch`` returned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +382,27 @@ class Backend(ABC):
         Raises: ImageError, EngineError, InputError (a guest that this backend cannot run; also one with a
         ``cpuset``, where the backend cannot keep it there).
         """
+
+    def forget(self, guest: Guest) -> None:
+        """Remove what this backend keeps of the guest's image; any number of times.
+
+        What it was made from (the root file system in vmvc's cache) stays, and so does everything that is not
+        vmvc's, unless it is an image by name that can be pulled again. Called only while no instance of the
+        image is there.
+
+        Raises: Unavailable where the image cannot be removed, or could not be had again.
+        """
+        raise Unavailable(f"the backend {self.kind} cannot remove an image")
+
+    def fetch(self, guest: Guest) -> None:
+        """Pull or make what ``forget`` has removed, and nothing else: this is timed.
+
+        Instances of the guest, which was prepared before, can be made afterwards; handles from before it
+        are void.
+
+        Raises: Unavailable, ImageError, EngineError.
+        """
+        raise Unavailable(f"the backend {self.kind} cannot make an image again")
 
     @abstractmethod
     def instance(self, tag: Tag, guest: Guest) -> Instance:

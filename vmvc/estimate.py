@@ -15,7 +15,7 @@ from vmvc.contract import Isolation
 from vmvc.errors import ResultsError
 from vmvc.load import Loaded
 from vmvc.plan import Plan
-from vmvc.records import TrialRecord
+from vmvc.records import RunRecord, StopRecord, TrialRecord
 
 RULE_OF_THUMB: Final = {Isolation.NONE: 0.3, Isolation.CONTAINER: 1.5, Isolation.VM: 8.0}
 """Seconds of a trial without what its metrics wait for."""
@@ -38,29 +38,40 @@ def estimate(loaded: Loaded, plan: Plan, results: Path, run: Path | None = None)
     seen = _taken(runs)
     waiting = sum(metric.seconds() for metric in loaded.metrics)
     each = {
-        name: seen.get(name, RULE_OF_THUMB[loaded.backends[name].isolation] + waiting)
+        name: seen.get(name, RULE_OF_THUMB[loaded.backends[name].isolation] + waiting) + plan.settings.pause
         for name in loaded.experiment.backends
     }
     per_condition = len(plan.groups) * plan.blocks
-    seconds = sum(each[condition.backend] for condition in plan.conditions) * per_condition
+    mixed = plan.mixed
+    seconds = per_condition * sum(
+        each[one.backend] * (2 if mixed and not plan.cold(one) and one.backend not in seen else 1)
+        for one in plan.conditions
+    )
     known = all(name in seen for name in each)
     return Estimate(seconds, "from an earlier run here" if known else "a rule of thumb until it has run here")
 
 
 def _taken(runs: Sequence[Path]) -> dict[str, float]:
-    """Return the median seconds from one trial's begin to the next, per backend, in the last run."""
+    """Return the median seconds from one trial's begin to the next, less the pause, in the last run.
+
+    Per backend. A retry is a trial of its own here.
+    """
     journals = [path for run in runs if (path := run / "journal.jsonl").exists()]
     if not journals:
         return {}
     taken: dict[str, list[float]] = defaultdict(list)
     last: TrialRecord | None = None
+    pause = 0.0
     try:
         for line in journal.read(journals[-1]):
+            if isinstance(line, StopRecord):
+                continue
             if not isinstance(line, TrialRecord):
+                pause = line.pause if isinstance(line, RunRecord) else pause
                 last = None
                 continue
             if last is not None:
-                taken[last.backend].append(_seconds_between(last.wall, line.wall))
+                taken[last.backend].append(_seconds_between(last.wall, line.wall) - pause)
             last = line
     except ResultsError:
         return {}

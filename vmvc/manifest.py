@@ -18,6 +18,7 @@ from vmvc.errors import StorageError
 from vmvc.load import Loaded
 from vmvc.plan import Plan
 from vmvc.records import VERSION, FindingRecord, QuantityRecord, ReferenceRecord, RunRecord
+from vmvc.stopping import rule_of
 
 
 def digest(source: bytes) -> str:
@@ -36,9 +37,13 @@ def head_of(loaded: Loaded, plan: Plan, run: str, findings: Sequence[Finding]) -
         experiment_sha256=digest(loaded.source),
         name=loaded.experiment.name,
         seed=plan.settings.seed,
-        count=plan.settings.count,
+        pause=plan.settings.pause,
+        count=plan.settings.most,
+        until=rule_of(plan.settings),
         trials=len(plan),
         axes=plan.axes,
+        include=plan.include,
+        exclude=plan.exclude,
         only=plan.only,
         quantities=tuple(
             QuantityRecord.of(metric.name, quantity)
@@ -111,7 +116,7 @@ def write_inputs(
             "trials": len(plan),
             "blocks": plan.blocks,
             "warmup": settings.warmup,
-            "count": settings.count,
+            "count": settings.most,
             "order": settings.order,
             "seed": settings.seed,
             "groups": plan.groups,

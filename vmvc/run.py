@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from vmvc import claims_spoilers, host, journal, load, preflight, results
+from vmvc import attempts, claims_spoilers, host, journal, load, pagecache, preflight, results
 from vmvc.contract import Backend, Finding, Guest, MonotonicClock, Preparation, Severity, Tag
-from vmvc.errors import EngineError, Interrupted, ResultsError
+from vmvc.errors import EngineError, Interrupted, ResultsError, Unavailable
 from vmvc.journal import Journal
 from vmvc.load import Loaded
 from vmvc.lock import measuring
 from vmvc.manifest import digest, head_of, write_inputs
 from vmvc.plan import Condition, Plan, group_metrics
-from vmvc.records import FindingRecord, ResumeRecord, RunRecord, Summary
+from vmvc.records import FindingRecord, ResumeRecord, RunRecord, Summary, TrialRecord
 from vmvc.records_claims import VerdictRecord
 from vmvc.runner import Bind, Campaign, Runner, Signals, Watcher
+from vmvc.stopping import Stopping, rule_of
 from vmvc.tuning import Tuned, tuned
 from vmvc.worker import Worker
 
@@ -44,22 +45,23 @@ class RunWatcher(Watcher, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A run that has come to its end; ``failed`` counts trials, warm-ups included."""
+    """A run that has come to its end; ``stopped`` says why where that is not the end of its plan."""
 
     folder: Path
     summary: Summary
     verdicts: tuple[VerdictRecord, ...] = ()
+    stopped: str = ""
 
 
 def plan_of(loaded: Loaded, *, only: Sequence[str] = (), count: int | None = None) -> Plan:
-    """Return the plan of an experiment; ``count`` overrides its number of measured trials."""
+    """Return the plan of an experiment; ``count`` overrides its number of measured trials or stop rule."""
     settings = loaded.experiment.trials
     if count is not None:
-        settings = settings.model_copy(update={"count": count})
+        settings = settings.model_copy(update={"count": count, "until": None})
     axes = {name: loaded.axes(name) for name in loaded.experiment.backends}
     loading = [metric.name for metric in loaded.metrics if metric.loads_guest]
     groups = group_metrics([metric.name for metric in loaded.metrics], loading)
-    return Plan(axes, groups, settings, tuple(only))
+    return Plan(axes, groups, settings, tuple(only), loaded.include, loaded.exclude)
 
 
 def start(loaded: Loaded, plan: Plan, parent: Path, watcher: RunWatcher, *, wait: bool = False) -> Finished:
@@ -87,7 +89,7 @@ def resume(folder: Path, watcher: RunWatcher, *, wait: bool = False) -> Finished
     """
     head = journal.head(folder / "journal.jsonl")
     loaded = _reload(folder, head)
-    plan = plan_of(loaded, only=head.only, count=head.count)
+    plan = plan_of(loaded, only=head.only, count=head.count if head.until is None else None)
     with measuring(wait), Signals().installed() as signals, _tuned(loaded, plan, watcher) as about:
         return _run(loaded, plan, folder, head.run, watcher, signals, about)
 
@@ -137,7 +139,10 @@ def _run(
     require, before = loaded.experiment.require, host.noise()
     try:
         backends = _backends(loaded, plan)
-        findings = [*_check(backends, worker, watcher, signals), *_about_claims(loaded, plan, watcher)]
+        findings = [
+            *_check(backends, worker, watcher, signals, _cold_findings(plan)),
+            *_about_claims(loaded, plan, watcher),
+        ]
         sweep(list(backends.values()), worker, watcher)
         findings = [*about.findings, *_host(watcher, before), *findings]
         preflight.refuse(findings, require)
@@ -162,22 +167,57 @@ def _run(
                 book.append(record)
             else:
                 book.append(head_of(loaded, plan, run, [*findings, *_about_conditions(prepared)]))
-            done = {trial.trial for trial in results.trials_of(path)}
+            done, tried = _past(path, plan.settings.retries)
             watcher.opened(folder, plan, len(done))
+            stopping = _stopping(plan, path, book, done, watcher)
             campaign = Campaign(run, plan, bind, loaded.metrics, folder / "logs", about.disturbed)
             try:
-                Runner(campaign, worker, watcher, signals).run(book, done)
+                tally = Runner(campaign, worker, watcher, signals).run(book, done, tried, stopping)
             except Interrupted as stop:
                 results.rebuild(folder)
                 raise Interrupted(stop.what, hint=f"vmvc run --resume {folder}") from None
-        return Finished(folder, results.rebuild(folder), results.verdicts(path))
+        return Finished(folder, results.rebuild(folder), results.verdicts(path), _why_stopped(tally.stopped))
     finally:
         worker.close()
 
 
+def _past(path: Path, retries: int) -> tuple[set[int], dict[int, int]]:
+    """Return the trials that are done, and how often one was tried whose retries are not used up."""
+    done, tried = set(), {}
+    for trial in attempts.trials_of(path):
+        if trial.outcome == "failed" and trial.attempt <= retries:
+            tried[trial.trial] = trial.attempt
+        else:
+            done.add(trial.trial)
+    return done, tried
+
+
+def _stopping(
+    plan: Plan, path: Path, book: Journal, done: Container[int], watcher: RunWatcher
+) -> Stopping | None:
+    """Follow the stop rule over what is done; write down a decision that a kill has kept from the journal."""
+    rule = rule_of(plan.settings)
+    if rule is None:
+        return None
+    stopping = Stopping(rule, len(plan.groups), attempts.stops_of(path))
+    for trial in attempts.trials_of(path):
+        if trial.trial in done and (stop := stopping.add(trial)) is not None:
+            book.append(stop)
+    for stop in stopping.stops:
+        watcher.decided(stop)
+    return stopping
+
+
+def _why_stopped(trial: TrialRecord | None) -> str:
+    if trial is None or trial.failure is None:
+        return ""
+    how = f"{trial.failure.phase}: {trial.failure.reason}"
+    return f"trial {trial.trial} {trial.condition} failed in {how}; trials.on_failure is stop"
+
+
 def _about_claims(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> list[Finding]:
     units = {f"{metric.name}.{one.name}": one.unit for metric in loaded.metrics for one in metric.quantities}
-    findings = list(claims_spoilers.findings(loaded.experiment.claims, units, plan.settings.count))
+    findings = list(claims_spoilers.findings(loaded.experiment.claims, units, plan.settings.most))
     for finding in findings:
         watcher.found(finding)
     return findings
@@ -216,14 +256,35 @@ def _backends(loaded: Loaded, plan: Plan) -> dict[str, Backend]:
     return chosen
 
 
+def _cold_findings(plan: Plan) -> list[Finding]:
+    """Say what stands in the way of cold trials, and how cold they are; nothing where all are warm."""
+    if not any(plan.cold(condition) for condition in plan.conditions):
+        return []
+    found = list(pagecache.findings(virtualised=host.facts().get("virtualised") is not False))
+    if plan.mixed:
+        found.append(
+            Finding(
+                "cache.rehearsed",
+                Severity.INFO,
+                "a life that nobody times comes before each warm trial, since cold ones empty the cache",
+                "measure warm and cold in runs of their own where the time matters",
+            )
+        )
+    return found
+
+
 def _check(
-    backends: Mapping[str, Backend], worker: Worker, watcher: RunWatcher, signals: Signals
+    backends: Mapping[str, Backend],
+    worker: Worker,
+    watcher: RunWatcher,
+    signals: Signals,
+    more: Sequence[Finding] = (),
 ) -> list[Finding]:
     """Ask the engines whether a run makes sense here.
 
     Raises: EngineError naming every engine that cannot be used.
     """
-    findings: list[Finding] = []
+    findings = list(more)
     for name, backend in backends.items():
         watcher.checking(name)
         found: Sequence[Finding] = worker.call(
@@ -272,6 +333,7 @@ def _prepare(
     """Prepare every condition's guest before the first trial, so that nothing slow or wrong comes later."""
     prepared: dict[str, Preparation] = {}
     known: dict[str, Preparation] = {}
+    renewed: set[str] = set()
     for number, condition in enumerate(plan.conditions):
         watcher.preparing(condition, number, plan.condition_count)
         backend, guest = bind(condition)
@@ -283,7 +345,24 @@ def _prepare(
             for finding in known[key].findings:
                 watcher.found(replace(finding, what=f"{condition.id}: {finding.what}"))
         prepared[condition.id] = known[key]
+        if plan.absent(condition) and key not in renewed:
+            renewed.add(key)
+            _renew(backend, guest, condition, worker, signals)
     return prepared
+
+
+def _renew(backend: Backend, guest: Guest, condition: Condition, worker: Worker, signals: Signals) -> None:
+    """Let the image be removed and made once, before the first trial.
+
+    Raises: EngineError where this backend cannot do that with this image.
+    """
+    try:
+        worker.call("renew", backend, guest, timeout=PREPARE_TIMEOUT, tick=_stopper(signals))
+    except Unavailable as error:
+        raise EngineError(
+            f"{condition.id}: trials.image: absent is not possible: {error.what}",
+            hint=error.hint or "leave trials.image out for this backend",
+        ) from error
 
 
 def _about_conditions(prepared: Mapping[str, Preparation]) -> Iterator[Finding]:

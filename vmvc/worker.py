@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -207,8 +207,15 @@ class _Service:
         if (_key(backend), repr(job.guest)) not in self._prepared:
             self.announce("prepare", job.timeout + 3600.0)
             self.prepare(backend, job.guest)
-        here = Job(job.tag, backend, job.guest, job.metrics, job.timeout, job.stop_timeout, job.console_log)
-        return Trial(here, self.announce, self._clock).run()
+        outcome = Trial(replace(job, backend=backend), self.announce, self._clock).run()
+        if job.absent and outcome.failure is not None:
+            self._prepared.clear()  # The image may still be gone.
+        return outcome
+
+    def renew(self, backend: Backend, guest: Guest) -> None:
+        """Remove the guest's image and have it again."""
+        self._here(backend).forget(guest)
+        self._here(backend).fetch(guest)
 
     def destroy(self, backend: Backend, tag: Tag, guest: Guest) -> None:
         self._here(backend).instance(tag, guest).destroy()

@@ -132,6 +132,14 @@ class DockerBackend(Backend):
         }
         return Preparation(facts, tuple(_differences(guest, info)))
 
+    def forget(self, guest: Guest) -> None:
+        with translated("remove the image", failure=ImageError):
+            images.remove_docker_image(guest.image, self._engine().api, guest.folder)
+
+    def fetch(self, guest: Guest) -> None:
+        with translated("bring the image", failure=ImageError):
+            self._images[_key(guest)] = images.docker_image(guest.image, self._engine().api, guest.folder)
+
     def instance(self, tag: Tag, guest: Guest) -> DockerInstance:
         image = self._images.get(_key(guest))
         body = None if image is None else self._body(guest, image, tag.labels())

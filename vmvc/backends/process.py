@@ -21,7 +21,7 @@ from vmvc.backends.process_instance import TAG, ProcessInstance, instances
 from vmvc.backends.process_launch import Launcher
 from vmvc.backends.process_root import Recipe
 from vmvc.contract import Backend, Finding, Guest, Isolation, Options, Preparation, Scalar, Severity, Tag
-from vmvc.errors import EngineError, Fault, InputError, StepFailed
+from vmvc.errors import EngineError, Fault, InputError, StepFailed, Unavailable
 from vmvc.spec import BUILT_IN_IMAGES, DiskImage, Exec, GuestSpec, ReadyExec
 
 SYS_CHROOT: Final = 18
@@ -92,6 +92,14 @@ class ProcessBackend(Backend):
             "stop_signal": signal.Signals(stop).name if stop in set(signal.Signals) else str(stop),
         }
         return Preparation(facts, tuple(_differences(guest, recipe)))
+
+    def forget(self, guest: Guest) -> None:
+        if not _may_chroot():
+            raise Unavailable("without root the baseline runs the host's own programs: there is no image")
+        images.discard_unpacked(images.root_filesystem(guest.image, guest.folder))
+
+    def fetch(self, guest: Guest) -> None:
+        images.unpacked(images.root_filesystem(guest.image, guest.folder))
 
     def instance(self, tag: Tag, guest: Guest) -> ProcessInstance:
         return ProcessInstance(tag, guest, self._launcher, self._recipes.get(_key(guest)))

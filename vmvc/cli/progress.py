@@ -18,7 +18,8 @@ from rich.text import Text
 from vmvc.cli.text import plain
 from vmvc.contract import Finding, Severity, Tag
 from vmvc.plan import Condition, Plan, PlannedTrial
-from vmvc.records import TrialRecord
+from vmvc.records import StopRecord, TrialRecord
+from vmvc.stopping import says
 from vmvc.units import show_seconds
 
 
@@ -44,6 +45,8 @@ class Pace:
 
     def __init__(self, plan: Plan) -> None:
         self._left: Counter[str] = Counter()
+        self._blocks: dict[str, int] = {}
+        self._most, self._groups = plan.blocks, len(plan.groups)
         for condition in plan.conditions:
             self._left[condition.backend] += len(plan.groups) * plan.blocks
         self._taken: dict[str, list[float]] = defaultdict(lambda: [0, 0.0])
@@ -52,11 +55,19 @@ class Pace:
     def begun(self) -> None:
         self._begun = time.monotonic()
 
-    def ended(self, backend: str) -> None:
-        self._left[backend] -= 1
+    def ended(self, backend: str, *, again: bool = False) -> None:
+        """Count a trial, or its time alone where it was tried ``again``."""
         tally = self._taken[backend]
-        tally[0] += 1
+        if not again:
+            self._left[backend] -= 1
+            tally[0] += 1
         tally[1] += time.monotonic() - self._begun
+
+    def expect(self, backend: str, condition: str, blocks: int) -> None:
+        """Reckon with so many blocks of a condition in all."""
+        before = self._blocks.get(condition, self._most)
+        self._blocks[condition] = blocks
+        self._left[backend] += (blocks - before) * self._groups
 
     def skip(self, count: int) -> None:
         """Leave out trials that an earlier call has done, spread over the backends."""
@@ -114,12 +125,21 @@ class Quiet:
     def ended(self, record: TrialRecord) -> None:
         pass
 
+    def decided(self, stop: StopRecord) -> None:
+        pass
+
+    def expecting(self, backend: str, condition: str, trials: int) -> None:
+        pass
+
 
 class JsonLines(Quiet):
-    """Each trial's record as a line on stdout."""
+    """Each trial's and each stop's record as a line on stdout."""
 
     def ended(self, record: TrialRecord) -> None:
         click.echo(record.model_dump_json(exclude_none=True))
+
+    def decided(self, stop: StopRecord) -> None:
+        click.echo(stop.model_dump_json(exclude_none=True))
 
 
 class Lines(Quiet):
@@ -131,6 +151,8 @@ class Lines(Quiet):
         self._total = 0
         self._done = 0
         self._waiting: set[str] = set()
+        self._counted = 0
+        self._warmup = 0
 
     def say(self, text: str) -> None:
         click.echo(plain(text), err=True)
@@ -151,17 +173,33 @@ class Lines(Quiet):
         self._pace = Pace(plan)
         self._pace.skip(done)
         self._total, self._done = len(plan), done
+        self._warmup = plan.settings.warmup
         self.say(f"run {folder}: {len(plan)} trials" + (f", {done} done before" if done else ""))
 
     def begun(self, trial: PlannedTrial) -> None:
         if self._pace is not None:
             self._pace.begun()
 
+    def decided(self, stop: StopRecord) -> None:
+        self.say(f"{stop.condition}: {says(stop)}")
+        self._total -= stop.skipped
+        self.expecting(stop.backend, stop.condition, stop.trials)
+
+    def expecting(self, backend: str, condition: str, trials: int) -> None:
+        if self._pace is not None:
+            self._pace.expect(backend, condition, self._warmup + trials)
+
+    def _again(self, record: TrialRecord) -> bool:
+        """Say whether the trial was counted at an earlier attempt."""
+        counted, self._counted = self._counted, record.trial
+        self._done += counted != record.trial
+        return counted == record.trial
+
     def ended(self, record: TrialRecord) -> None:
-        self._done += 1
+        again = self._again(record)
         left = ""
         if self._pace is not None:
-            self._pace.ended(record.backend)
+            self._pace.ended(record.backend, again=again)
             left = self._pace.left()
         self.say(
             ", ".join(
@@ -201,17 +239,21 @@ class Live(Lines):
         self._what = f"{trial.condition.id}{warm}"
         self._step = ""
 
+    def decided(self, stop: StopRecord) -> None:
+        super().decided(stop)
+        self._progress.update(self._task, total=self._total)
+
     def step(self, name: str) -> None:
         if name != self._step:
             self._step = name
             self._progress.update(self._task, description=f"{plain(self._what)}: {name}")
 
     def ended(self, record: TrialRecord) -> None:
-        self._done += 1
+        again = self._again(record)
         if self._pace is not None:
-            self._pace.ended(record.backend)
+            self._pace.ended(record.backend, again=again)
             self._progress.update(self._task, left=self._pace.left())
-        self._progress.advance(self._task)
+        self._progress.update(self._task, completed=self._done)
         if record.failure is not None:
             self.say(f"trial {record.trial} {record.condition}: {outcome(record)}")
 
@@ -224,7 +266,8 @@ def waited_for(findings: Sequence[Finding]) -> str:
 def outcome(record: TrialRecord) -> str:
     """Say in a few words how a trial ended."""
     if record.failure is not None:
-        return f"failed in {record.failure.phase}: {record.failure.reason}"
+        attempt = f" (attempt {record.attempt})" if record.attempt > 1 else ""
+        return f"failed in {record.failure.phase}: {record.failure.reason}{attempt}"
     ready, requested = record.events.get("ready"), record.events.get("requested")
     warm = "warm-up, " if record.warmup else ""
     if ready is None or requested is None:

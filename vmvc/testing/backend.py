@@ -36,7 +36,7 @@ from vmvc.contract import (
 )
 from vmvc.errors import DeadlineExceeded, InputError, Unavailable, VmvcError
 from vmvc.probes import wait
-from vmvc.spec import Console, Exec, ReadyConsole, ReadyExec
+from vmvc.spec import Console, Exec, ReadyConsole, ReadyExec, RecipeImage
 from vmvc.testing.plugin import (
     NAME,
     check_facts,
@@ -86,6 +86,8 @@ class BackendContract:
     has_run: ClassVar[bool] = True
     has_processes: ClassVar[bool] = True
     """False where the platform has none: the tests then want ``Unavailable``."""
+    has_forget: ClassVar[bool] = False
+    """True where an image can be removed and made again, as ``trials.image: absent`` needs it."""
     large: ClassVar[int] = 2**20
     """Bytes of a large output of a command."""
 
@@ -100,6 +102,11 @@ class BackendContract:
     def guest(self) -> Guest:
         """Return a guest that gets ready on this backend, by a probe that asks a port."""
         raise NotImplementedError
+
+    def forgettable(self) -> Guest:
+        """Return a guest whose image nothing else uses, so that it can be removed."""
+        files = {"/forgettable": f"Only {type(self).__qualname__} uses this image.\n"}
+        return replace(self.guest(), image=RecipeImage(base="tiny", files=files))
 
     def stubborn(self) -> tuple[Backend, Guest]:
         """Return a guest that gets ready and ignores the stop signal."""
@@ -191,6 +198,23 @@ class BackendContract:
         facts = backend.describe()
         backend.close()
         assert backend.describe() == facts
+        backend.close()
+
+    def test_an_image_that_was_removed_comes_back(self) -> None:
+        backend, guest = self.backend(), self.forgettable()
+        facts = backend.prepare(guest).facts
+        if not self.has_forget:
+            with pytest.raises(Unavailable):
+                backend.forget(guest)
+            backend.close()
+            return
+        backend.forget(guest)
+        backend.forget(guest)
+        backend.fetch(guest)
+        with self._instance(prepared=(backend, guest)) as (_, instance):
+            self._bring_up(instance)
+        assert backend.prepare(guest).facts.keys() == facts.keys()
+        backend.forget(guest)
         backend.close()
 
     # --- from nothing to nothing --------------------------------------------------------------------------
@@ -523,12 +547,16 @@ class BackendContract:
 
     @contextmanager
     def _instance(
-        self, backend: Backend | None = None, guest: Guest | None = None
+        self,
+        backend: Backend | None = None,
+        guest: Guest | None = None,
+        *,
+        prepared: tuple[Backend, Guest] | None = None,
     ) -> Iterator[tuple[Backend, Instance]]:
         """Give a new handle of a new run; whatever happens, nothing of it remains."""
-        backend = backend or self.backend()
-        guest = guest or self.guest()
-        backend.prepare(guest)
+        backend, guest = prepared or (backend or self.backend(), guest or self.guest())
+        if prepared is None:
+            backend.prepare(guest)
         instance = backend.instance(_new_tag(), guest)
         try:
             yield backend, instance
