@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -245,13 +246,21 @@ def test_a_pause_can_be_interrupted(tmp_path: Path) -> None:
     assert 3600 <= clock.slept < 3601
 
 
-def test_the_pause_is_in_the_estimate(tmp_path: Path, experiment: Callable[[str], Path]) -> None:
+def test_the_pause_is_in_the_estimate_and_that_of_an_earlier_run_is_not(
+    tmp_path: Path, experiment: Callable[[str], Path]
+) -> None:
     def seconds(pause: str) -> float:
         path = experiment(load(tmp_path, "", f"pause: {pause}").source.decode())
         said = vmvc("plan", path, "--json", cwd=tmp_path)
         return float(json.loads(said.out.splitlines()[0])["estimated_seconds"])
 
-    assert seconds("1h") - seconds("0s") == pytest.approx(4 * 3600)
-    run(tmp_path, load(tmp_path, "", "pause: 200ms"))
-    assert seconds("1h") - seconds("0s") == pytest.approx(4 * 3600)
-    assert seconds("0s") < 0.15 * 4
+    assert seconds("1h") == pytest.approx(4 * (3600 + 0.3))
+    journal_of = run(tmp_path, load(tmp_path, "", "")).folder / "journal.jsonl"
+    head, *trials = [json.loads(line) for line in journal_of.read_text().splitlines()]
+    head["pause"] = 1000.0
+    for number, one in enumerate(trials):
+        begun = datetime(2026, 11, 23, tzinfo=UTC) + timedelta(seconds=1000.5 * number)
+        one["wall"] = begun.isoformat(timespec="milliseconds")
+    journal_of.write_text("".join(f"{json.dumps(line)}\n" for line in (head, *trials)))
+    assert seconds("1h") == pytest.approx(4 * (3600 + 0.5))
+    assert seconds("0s") == pytest.approx(4 * 0.5)
