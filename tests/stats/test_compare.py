@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import brunnermunzel, mannwhitneyu, rankdata
+from scipy.stats import brunnermunzel, kruskal, mannwhitneyu, rankdata
 
 from tests.stats.data import DOCKER, NATIVE, TUNED, UNTUNED
 from vmvc import stats
@@ -106,6 +106,14 @@ def test_three_percent_are_found_where_the_noise_allows_it(sd: float) -> None:
     a, b = 1 + sd * rng.standard_normal((2, 200, 10))
     found = sum((stats.compare(one * 1.03, other).p or 1) <= 0.05 for one, other in zip(a, b, strict=True))
     assert found >= 198 if sd < 0.01 else found < 100
+
+
+@pytest.mark.parametrize("digits", [9, 0])
+def test_groups_are_tested_as_scipy_does(digits: int) -> None:
+    groups = [np.round(3 * sample, digits) for sample in np.random.RandomState(3).standard_normal((4, 25))]
+    found = kruskal(*groups)
+    ours = stats.kruskal(groups)
+    assert (ours.statistic, ours.p) == pytest.approx((found.statistic, found.pvalue), rel=1e-12)
 
 
 def test_holm() -> None:

@@ -13,7 +13,7 @@ from vmvc.stats.sample import FiveNumbers, Sample, far, mean_and_sd
 from vmvc.stats.series import ALARM, Better, autocorrelation_of, drift_of, slow_first
 
 if TYPE_CHECKING:
-    from vmvc.stats.sample import Floats, Samples
+    from vmvc.stats.sample import Samples
 
 TAILS: Final = (0.9, 0.95, 0.99)
 
@@ -58,7 +58,7 @@ def describe(samples: Samples | Sample, *, resolution: float = 0.0, better: Bett
 
     sample = samples if isinstance(samples, Sample) else Sample.of(samples)
     values, ordered = sample.values, sample.ordered
-    ranks = _ranks(sample)
+    ranks = sample.ranks()
     tails = {p: quantile_of(ordered, p) for p in TAILS}
     mean, sd = mean_and_sd(values)
     five = FiveNumbers(*(point_of(ordered, p) for p in (0, 0.25, 0.5, 0.75, 1)))
@@ -83,15 +83,3 @@ def describe(samples: Samples | Sample, *, resolution: float = 0.0, better: Bett
         lag=None if lag is None else lag[0],
         flags=tuple(flag for flag in FLAGS if raised[flag]),
     )
-
-
-def _ranks(sample: Sample) -> Floats:
-    """Return the values' ranks, equal ones sharing theirs; sorts anew only where some are equal."""
-    import numpy as np
-    from scipy.stats import rankdata
-
-    if (sample.ordered[1:] == sample.ordered[:-1]).any():
-        return np.asarray(rankdata(sample.values), dtype=np.float64)
-    ranks = np.empty(len(sample))
-    ranks[sample.order] = np.arange(1, len(sample) + 1)
-    return ranks

@@ -98,6 +98,19 @@ class Sample:
     def __len__(self) -> int:
         return len(self.values)
 
+    def ranks(self) -> Floats:
+        """Return the rank of each of ``values``, from 1; equal ones share their mean rank."""
+        import numpy as np
+
+        first = np.concatenate([[True], self.ordered[1:] > self.ordered[:-1]])
+        ranks = np.empty(len(self))
+        if first.all():
+            ranks[self.order] = np.arange(1, len(self) + 1)
+        else:
+            counts = np.diff(np.append(np.flatnonzero(first), len(self)))
+            ranks[self.order] = np.repeat(np.cumsum(counts) - (counts - 1) / 2, counts)
+        return ranks
+
 
 def finite(samples: Samples) -> Floats:
     """Return the samples as an array.
