@@ -113,7 +113,7 @@ def test_only_leaves_the_other_backends_out(tmp_path: Path, experiment: Callable
 def test_show_prints_and_rebuilds_the_same_bytes(tmp_path: Path, fake: Callable[..., Path]) -> None:
     vmvc("run", fake(), "--quiet", cwd=tmp_path)
     run = run_of(tmp_path)
-    names = ("measurements.csv", "summary.json", "summary.csv")
+    names = ("measurements.csv", "summary.json", "summary.csv", "claims.json")
     before = {name: (run / name).read_bytes() for name in names}
     for name in names:
         (run / name).unlink()
