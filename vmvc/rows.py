@@ -48,7 +48,7 @@ class Cell:
 def row_of(
     condition: Condition, quantity: QuantityRecord, cell: Cell, planned: int, *, ruled: bool = False
 ) -> SummaryRow:
-    """Return the statistics of a cell; ``planned``: trials of the condition, at most where it is ``ruled``."""
+    """Return the statistics of a cell; ``planned``: its trials, or the most of them where it is ``ruled``."""
     row = SummaryRow(
         backend=condition.backend,
         condition=condition.id,
