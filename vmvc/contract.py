@@ -418,6 +418,8 @@ class Metric(ABC):
     observes: ClassVar[Observes]
     loads_guest: ClassVar[bool] = False
     """True where measuring disturbs the guest: the metric then gets an instance of its own."""
+    runs_inside: ClassVar[bool] = False
+    """True where looking runs short commands in the guest: the metric is asked after those that do not."""
     options_model: ClassVar[type[Options]] = Options
     says: ClassVar[str]
     """One line for ``vmvc list metrics``."""

@@ -21,6 +21,7 @@ BACKENDS: Final[Mapping[str, str]] = {
 }
 METRICS: Final[Mapping[str, str]] = {
     "disk": "vmvc.metrics.disk:Disk",
+    "isolation": "vmvc.metrics.isolation:Isolation",
     "memory": "vmvc.metrics.memory:Memory",
     "shutdown": "vmvc.metrics.shutdown:Shutdown",
     "startup": "vmvc.metrics.startup:Startup",

@@ -137,7 +137,7 @@ class Trial:
     def _observe(self, when: Observes, instance: Instance) -> None:
         """Ask the metrics of that moment; the first that fails makes the trial a failed one."""
         job, outcome = self._job, self._outcome
-        for metric in job.metrics:
+        for metric in sorted(job.metrics, key=lambda metric: metric.runs_inside):
             if metric.observes is not when:
                 continue
             self._enter("observe", job.timeout + metric.seconds())

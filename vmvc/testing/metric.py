@@ -73,6 +73,7 @@ class MetricContract:
         check_sentence(metric.says)
         assert isinstance(metric.observes, Observes)
         assert isinstance(metric.loads_guest, bool)
+        assert isinstance(metric.runs_inside, bool)
         assert isinstance(metric.options, metric.options_model)
         check_options(metric.options)
         assert math.isfinite(metric.seconds())
