@@ -16,6 +16,9 @@ from vmvc.load import Loaded
 from vmvc.plan import Plan
 from vmvc.records import TrialRecord
 
+Group = tuple[str, ...]
+"""Names of the metrics of one trial."""
+
 RULE_OF_THUMB: Final = {Isolation.NONE: 0.3, Isolation.CONTAINER: 1.5, Isolation.VM: 8.0}
 """Seconds of a trial without what its metrics wait for."""
 
@@ -31,23 +34,32 @@ class Estimate:
 def estimate(loaded: Loaded, plan: Plan, results: Path) -> Estimate:
     """Guess the time of a plan; never fails, since an old run that cannot be read is passed over."""
     seen = _latest(results / loaded.experiment.name)
-    waiting = sum(metric.seconds() for metric in loaded.metrics)
     each = {
-        name: seen.get(name, RULE_OF_THUMB[loaded.backends[name].isolation] + waiting)
+        (name, group): seen.get((name, group), _by_thumb(loaded, name, group))
         for name in loaded.experiment.backends
+        for group in plan.groups
     }
-    per_condition = len(plan.groups) * plan.blocks
-    seconds = sum(each[condition.backend] for condition in plan.conditions) * per_condition
-    known = all(name in seen for name in each)
-    return Estimate(seconds, "from an earlier run here" if known else "a rule of thumb until it has run here")
+    blocks = sum(each[condition.backend, group] for condition in plan.conditions for group in plan.groups)
+    known = all(one in seen for one in each)
+    return Estimate(
+        blocks * plan.blocks, "from an earlier run here" if known else "a rule of thumb until it has run here"
+    )
 
 
-def _latest(folder: Path) -> dict[str, float]:
-    """Return the median seconds from one trial's begin to the next, per backend, in the newest run."""
+def _by_thumb(loaded: Loaded, backend: str, group: Group) -> float:
+    """Add what the metrics of a trial wait for to the lives of instances that it takes."""
+    metrics = [metric for metric in loaded.metrics if metric.name in group]
+    lives = max((metric.lives() for metric in metrics), default=1)
+    waiting = sum(metric.seconds() for metric in metrics)
+    return RULE_OF_THUMB[loaded.backends[backend].isolation] * lives + waiting
+
+
+def _latest(folder: Path) -> dict[tuple[str, Group], float]:
+    """Return the median seconds from one trial to the next in the newest run, by backend and metrics."""
     runs = sorted(folder.glob("*/journal.jsonl"))
     if not runs:
         return {}
-    taken: dict[str, list[float]] = defaultdict(list)
+    taken: dict[tuple[str, Group], list[float]] = defaultdict(list)
     last: TrialRecord | None = None
     try:
         for line in journal.read(runs[-1]):
@@ -55,11 +67,11 @@ def _latest(folder: Path) -> dict[str, float]:
                 last = None
                 continue
             if last is not None:
-                taken[last.backend].append(_seconds_between(last.wall, line.wall))
+                taken[last.backend, last.metrics].append(_seconds_between(last.wall, line.wall))
             last = line
     except ResultsError:
         return {}
-    return {backend: max(0.0, median(spans)) for backend, spans in taken.items()}
+    return {one: max(0.0, median(spans)) for one, spans in taken.items()}
 
 
 def _seconds_between(before: str, after: str) -> float:

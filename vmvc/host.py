@@ -83,6 +83,17 @@ def mem_available(root: Path = Path("/")) -> int:
     return psutil.virtual_memory().available + sum(map(int, kept)) * PAGESIZE
 
 
+def memory_floor(total: int) -> int:
+    """Return the bytes of available memory below which a host with so many has little."""
+    return round(max(LEAST_MEMORY, LITTLE_MEMORY * total))
+
+
+def swapped_in(root: Path = Path("/")) -> int | None:
+    """Return the pages that came back from swap since boot, ``None`` where the kernel does not count them."""
+    match = re.search(r"^pswpin ([0-9]+)$", _text(root / "proc/vmstat") or "", re.MULTILINE)
+    return int(match[1]) if match else None
+
+
 def _text(path: Path) -> str | None:
     try:
         return path.read_text(errors="replace").strip()
@@ -165,7 +176,7 @@ def judge(about: Mapping[str, Scalar], state: State) -> Iterator[Finding]:
             f"the host is busy: load {state.load:.2f} on {state.threads} CPUs, over {BUSY:g} each",
             "end what runs beside the experiment (top shows it), or wait",
         )
-    if state.available < max(LEAST_MEMORY, LITTLE_MEMORY * state.memory):
+    if state.available < memory_floor(state.memory):
         yield _warning(
             "host.memory",
             f"little memory is free: {show_bytes(state.available)} of {show_bytes(state.memory)}",

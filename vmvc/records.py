@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from vmvc.contract import Absent, Event, Finding, Quantity, Reading
+from vmvc.contract import Absent, Event, Finding, Quantity, Reading, Series
 from vmvc.spec import Level
 
 VERSION: Final = 1
@@ -89,6 +89,20 @@ class AbsentRecord(Record):
         return cls(metric=metric, quantity=absent.quantity, reason=absent.reason)
 
 
+class SeriesRecord(Record):
+    """Values that one metric took one after the other; `series-METRIC.csv` is made from them."""
+
+    metric: str = Field(description="Metric.")
+    columns: Mapping[str, str] = Field(description="Column -> its unit: `s`, `B` or `1`.")
+    rows: tuple[tuple[float | None, ...], ...] = Field(
+        description="Values in the order of the columns; null where there is none."
+    )
+
+    @classmethod
+    def of(cls, metric: str, series: Series) -> SeriesRecord:
+        return cls(metric=metric, columns=dict(series.columns), rows=tuple(map(tuple, series.rows)))
+
+
 class FindingRecord(Record):
     """Something that may spoil a number."""
 
@@ -137,6 +151,10 @@ class TrialRecord(Record):
     readings: tuple[ReadingRecord, ...] = Field(default=(), description="Values; none in a failed trial.")
     absent: tuple[AbsentRecord, ...] = Field(default=(), description="Values that could not be had.")
     findings: tuple[FindingRecord, ...] = Field(default=(), description="What may spoil these numbers.")
+    series: tuple[SeriesRecord, ...] = Field(
+        default=(),
+        description="Values taken one after the other, one table a metric; none where no metric does.",
+    )
     noise: Mapping[str, float] = Field(
         default_factory=dict, description="What else the host did during the trial, by name."
     )

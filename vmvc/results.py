@@ -16,10 +16,8 @@ from vmvc.plan import Condition, Plan, show_level
 from vmvc.records import FindingRecord, QuantityRecord, RunRecord, Summary, SummaryRow, TrialRecord
 from vmvc.spec import Level, Trials
 
-MEASUREMENT_COLUMNS: Final = (
-    *("run", "trial", "block", "position", "warmup", "backend", "condition"),
-    *("metric", "quantity", "value", "unit"),
-)
+SERIES_COLUMNS: Final = ("run", "trial", "block", "position", "warmup", "backend", "condition")
+MEASUREMENT_COLUMNS: Final = (*SERIES_COLUMNS, "metric", "quantity", "value", "unit")
 SUMMARY_COLUMNS: Final = (
     *("backend", "condition", "metric", "quantity", "unit", "better", "n", "failed", "planned"),
     *("median", "low", "high", "q1", "q3", "min", "max", "resolution", "outliers", "reason"),
@@ -41,6 +39,7 @@ def rebuild(folder: Path) -> Summary:
         _write_measurements(folder / "measurements.csv", head, path)
         durable.write(folder / "summary.json", summary.model_dump_json(exclude_none=True, indent=1) + "\n")
         durable.write(folder / "summary.csv", _summary_csv(head, summary))
+        _write_series(folder, head, path)
     except OSError as error:
         raise StorageError(
             f"{folder}: the results cannot be written: {error.strerror}; the journal is whole",
@@ -197,7 +196,16 @@ def _write_measurements(path: Path, head: RunRecord, source: Path) -> None:
 def _measurements(
     run: str, trial: TrialRecord, factors: Iterable[str], units: Mapping[tuple[str, str], str]
 ) -> Iterator[list[str]]:
-    left = [
+    left, right = _left(run, trial), _right(trial, factors)
+    for reading in trial.readings:
+        yield [*left, reading.metric, reading.quantity, number(reading.value), reading.unit, *right]
+    for absent in trial.absent:
+        yield [*left, absent.metric, absent.quantity, "", units[absent.metric, absent.quantity], *right]
+
+
+def _left(run: str, trial: TrialRecord) -> list[str]:
+    """Return the cells of ``SERIES_COLUMNS``: which trial it was."""
+    return [
         run,
         str(trial.trial),
         str(trial.block),
@@ -206,11 +214,32 @@ def _measurements(
         trial.backend,
         trial.condition,
     ]
-    right = [show_level(trial.factors[path]) if path in trial.factors else "" for path in factors]
-    for reading in trial.readings:
-        yield [*left, reading.metric, reading.quantity, number(reading.value), reading.unit, *right]
-    for absent in trial.absent:
-        yield [*left, absent.metric, absent.quantity, "", units[absent.metric, absent.quantity], *right]
+
+
+def _right(trial: TrialRecord, factors: Iterable[str]) -> list[str]:
+    """Return the levels of all factors; empty where one does not apply."""
+    return [show_level(trial.factors[path]) if path in trial.factors else "" for path in factors]
+
+
+def _write_series(folder: Path, head: RunRecord, source: Path) -> None:
+    """Write a file for each metric that took series; a run without any has none."""
+    factors = factors_of(head)
+    columns: dict[str, dict[str, str]] = defaultdict(dict)
+    for trial in trials_of(source):
+        for series in trial.series:
+            columns[series.metric].update(series.columns)
+    for metric, names in columns.items():
+        with durable.writing(folder / f"series-{metric}.csv") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow([*SERIES_COLUMNS, *names, *factors])
+            for trial in trials_of(source):
+                left, right = _left(head.run, trial), _right(trial, factors)
+                for series in trial.series:
+                    if series.metric != metric:
+                        continue
+                    for row in series.rows:
+                        cells = dict(zip(series.columns, map(_cell, row), strict=True))
+                        writer.writerow([*left, *(cells.get(name, "") for name in names), *right])
 
 
 def _summary_csv(head: RunRecord, summary: Summary) -> str:

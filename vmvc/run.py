@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 from filelock import FileLock, Timeout
 
 from vmvc import host, journal, load, results
-from vmvc.contract import Backend, Finding, Guest, Preparation, Severity, Tag
+from vmvc.contract import Backend, Finding, Guest, Observes, Preparation, Severity, Tag
 from vmvc.errors import EngineError, Interrupted, ResultsError
 from vmvc.journal import Journal
 from vmvc.load import Loaded
@@ -56,7 +56,9 @@ def plan_of(loaded: Loaded, *, only: Sequence[str] = (), count: int | None = Non
     if count is not None:
         settings = settings.model_copy(update={"count": count})
     axes = {name: loaded.axes(name) for name in loaded.experiment.backends}
-    loading = [metric.name for metric in loaded.metrics if metric.loads_guest]
+    loading = [
+        metric.name for metric in loaded.metrics if metric.loads_guest or metric.observes is Observes.FLEET
+    ]
     groups = group_metrics([metric.name for metric in loaded.metrics], loading)
     return Plan(axes, groups, settings, tuple(only))
 

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Final, Protocol
 
 from vmvc import host, owner
-from vmvc.contract import Backend, Guest, Metric, Tag
+from vmvc.contract import Backend, Guest, Metric, Observes, Tag
 from vmvc.errors import CleanupError, DeadlineExceeded, Interrupted, VmvcError
 from vmvc.journal import Journal
 from vmvc.plan import Condition, Plan, PlannedTrial
@@ -26,6 +26,7 @@ from vmvc.records import (
     Failure,
     FindingRecord,
     ReadingRecord,
+    SeriesRecord,
     TrialRecord,
 )
 from vmvc.trial import DESTROY_TIMEOUT, Job, Outcome, pick
@@ -169,8 +170,11 @@ class Runner:
 
     def _remove(self, backend: Backend, tag: Tag, guest: Guest) -> CleanupError | None:
         """Destroy by name, from whatever worker there is; return what could not be removed."""
+        fleets = any(metric.observes is Observes.FLEET for metric in self._campaign.metrics)
         try:
-            self._worker.call("destroy", backend, tag, guest, timeout=DESTROY_TIMEOUT)
+            self._worker.call(
+                "disband" if fleets else "destroy", backend, tag, guest, timeout=DESTROY_TIMEOUT
+            )
         except CleanupError as error:
             return error
         except VmvcError as error:
@@ -221,5 +225,6 @@ class Runner:
             ),
             absent=tuple(AbsentRecord.of(metric, absent) for metric, absent in outcome.absent),
             findings=tuple(findings),
+            series=tuple(SeriesRecord.of(metric, series) for metric, series in outcome.series),
             noise=noise,
         )

@@ -5,6 +5,7 @@ Both are imported when first needed, so that importing this module costs nothing
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,22 @@ Interval = tuple[float, float]
 OUTLIER: Final = 3.5
 """Modified z-score beyond which a sample is flagged. Source: Iglewicz & Hoaglin (1993), "How to Detect and
 Handle Outliers"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A point with its interval.
+
+    ``interval``: ``None`` where ``n`` samples are too few; then ``reason`` says so, and ``needs`` is how many
+    would do.
+    """
+
+    value: float
+    interval: Interval | None
+    n: int
+    method: str
+    reason: str = ""
+    needs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +126,28 @@ def outliers(samples: Sequence[float]) -> tuple[bool, ...]:
     distances = np.abs(values - np.median(values))
     scale = np.median(distances) / 0.6745 or np.mean(distances) * np.sqrt(np.pi / 2)
     return tuple((distances > OUTLIER * scale).tolist())
+
+
+def slope(x: Sequence[float], y: Sequence[float], confidence: float = 0.95) -> tuple[Estimate, float]:
+    """Return the median slope of all pairs of points with its interval, and the intercept of that line.
+
+    Raises: ValueError where there are not two different ``x``.
+    Source: Sen (1968), "Estimates of the Regression Coefficient Based on Kendall's Tau"; the intercept is
+    median(y) - slope median(x). Of n points the extreme slopes cover 1 - 2/n!: 4 points are too few for 95%.
+    """
+    from scipy.stats import theilslopes
+
+    xs, ys = _finite(x), _finite(y)
+    if len(set(xs.tolist())) < 2:
+        raise ValueError(f"expected points at two different x at least, got {len(xs)} at one")
+    n = len(xs)
+    found = theilslopes(ys, xs, alpha=confidence)
+    needs = next(k for k in range(2, 171) if 2 / math.factorial(k) <= 1 - confidence)
+    if n < needs:
+        reason = f"{n} points are too few for an interval at {confidence:.0%}"
+        return Estimate(float(found.slope), None, n, "theil-sen", reason, needs), float(found.intercept)
+    interval = (float(found.low_slope), float(found.high_slope))
+    return Estimate(float(found.slope), interval, n, "theil-sen"), float(found.intercept)
 
 
 def _finite(samples: Sequence[float]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from vmvc import probes
+from vmvc import fleet, probes
 from vmvc.contract import (
     Absent,
     Backend,
@@ -21,10 +21,12 @@ from vmvc.contract import (
     Finding,
     Guest,
     Instance,
+    Member,
     Metric,
     Observes,
     Reading,
     Scene,
+    Series,
     Severity,
     Tag,
 )
@@ -58,6 +60,7 @@ class Outcome:
     readings: list[tuple[str, Reading]] = field(default_factory=list)
     absent: list[tuple[str, Absent]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    series: list[tuple[str, Series]] = field(default_factory=list)
     failure: tuple[str, VmvcError] | None = None
     cleanup: CleanupError | None = None
 
@@ -94,6 +97,7 @@ class Trial:
         if outcome.failure is not None:
             outcome.readings.clear()
             outcome.absent.clear()
+            outcome.series.clear()
         return outcome
 
     def _live(self, instance: Instance) -> None:
@@ -120,6 +124,7 @@ class Trial:
                 if tap is not None and tap.first is not None:
                     self._outcome.events["console"] = tap.first
             self._observe(Observes.READY, instance)
+            self._observe_fleet(instance)
             self._stop(instance)
 
     @contextmanager
@@ -134,27 +139,52 @@ class Trial:
             self._notes["console"] = "the guest printed nothing"
             yield tap
 
+    def _observe_fleet(self, instance: Instance) -> None:
+        """Let the metrics of a fleet start further instances; all these are gone afterwards."""
+        job, outcome = self._job, self._outcome
+        for metric in job.metrics:
+            if metric.observes is not Observes.FLEET:
+                continue
+            own = Member(1, instance, dict(outcome.events))
+            step = ("observe", job.timeout + metric.seconds())
+            made = fleet.TrialFleet(
+                own, job.backend, job.guest, job.timeout, self._clock, self._announce, step, DESTROY_TIMEOUT
+            )
+            try:
+                with made:
+                    self._ask(metric, instance, made)
+            finally:
+                outcome.cleanup = made.cleanup
+
     def _observe(self, when: Observes, instance: Instance) -> None:
         """Ask the metrics of that moment; the first that fails makes the trial a failed one."""
+        for metric in sorted(self._job.metrics, key=lambda metric: metric.runs_inside):
+            if metric.observes is when:
+                self._ask(metric, instance)
+
+    def _ask(self, metric: Metric, instance: Instance, made: fleet.TrialFleet | None = None) -> None:
         job, outcome = self._job, self._outcome
-        for metric in sorted(job.metrics, key=lambda metric: metric.runs_inside):
-            if metric.observes is not when:
-                continue
-            self._enter("observe", job.timeout + metric.seconds())
-            scene = Scene(
-                events=dict(outcome.events),
-                guest=job.guest,
-                instance=instance,
-                clock=self._clock,
-                before=self._before[metric.name],
-                timeout=job.timeout,
-                notes=self._notes,
-            )
-            for value in metric.observe(scene):
-                if isinstance(value, Reading):
+        self._enter("observe", job.timeout + metric.seconds())
+        scene = Scene(
+            events=dict(outcome.events),
+            guest=job.guest,
+            instance=instance,
+            clock=self._clock,
+            before=self._before[metric.name],
+            timeout=job.timeout,
+            notes=self._notes,
+            fleet=made,
+        )
+        for value in metric.observe(scene):
+            match value:
+                case Reading():
                     outcome.readings.append((metric.name, value))
-                else:
+                case Absent():
                     outcome.absent.append((metric.name, value))
+                case Series():
+                    outcome.series.append((metric.name, value))
+                case _:
+                    outcome.findings.append(value)
 
     def _stop(self, instance: Instance) -> None:
         """Ask the guest to end; one that does not is a finding, since destroy ends it by force."""
