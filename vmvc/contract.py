@@ -95,11 +95,11 @@ class Absent:
 class Series:
     """Values in the order in which they were taken: they get a file of their own, and no statistics.
 
-    ``columns``: name -> unit (as of a quantity). In ``rows``, ``None`` is a value that there is not.
+    ``columns``: name -> unit (as of a quantity). A row has a value for those columns that it has one for.
     """
 
     columns: Mapping[str, str]
-    rows: Sequence[Sequence[float | None]]
+    rows: Sequence[Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,13 +125,20 @@ class TrialFleet:
         return one
 
     def _watch(self, under_way: dict[Future[None], _Launch], enough: Callable[[], str]) -> None:
-        """Announce the most urgent step until all have ended; give up on what is under way when told so."""
+        """Announce the most urgent step until all have ended; give up on what is under way when told so.
+
+        A step is announced once: said again and again, its deadline would never come.
+        """
         for future in under_way:
             future.add_done_callback(lambda _: self._news.put(None))
         look = self._clock.now() + LOOK * SECOND
+        announced: tuple[int, str] | None = None
         while waiting := [one for future, one in under_way.items() if not future.done()]:
             urgent = min(waiting, key=lambda one: one.deadline)
-            self._announce(urgent.step, max(0.0, (urgent.deadline - self._clock.now()) / SECOND))
+            step, deadline = urgent.step, urgent.deadline
+            if announced != (urgent.number, step):
+                announced = (urgent.number, step)
+                self._announce(step, (deadline - self._clock.now()) / SECOND)
             with suppress(queue.Empty):
                 self._news.get(timeout=LOOK)
             if self._clock.now() >= look:

@@ -94,13 +94,13 @@ class SeriesRecord(Record):
 
     metric: str = Field(description="Metric.")
     columns: Mapping[str, str] = Field(description="Column -> its unit: `s`, `B` or `1`.")
-    rows: tuple[tuple[float | None, ...], ...] = Field(
-        description="Values in the order of the columns; null where there is none."
+    rows: tuple[Mapping[str, float], ...] = Field(
+        description="Column -> value; a value that there is not is not there."
     )
 
     @classmethod
     def of(cls, metric: str, series: Series) -> SeriesRecord:
-        return cls(metric=metric, columns=dict(series.columns), rows=tuple(map(tuple, series.rows)))
+        return cls(metric=metric, columns=dict(series.columns), rows=tuple(map(dict, series.rows)))
 
 
 class FindingRecord(Record):

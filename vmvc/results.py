@@ -238,8 +238,7 @@ def _write_series(folder: Path, head: RunRecord, source: Path) -> None:
                     if series.metric != metric:
                         continue
                     for row in series.rows:
-                        cells = dict(zip(series.columns, map(_cell, row), strict=True))
-                        writer.writerow([*left, *(cells.get(name, "") for name in names), *right])
+                        writer.writerow([*left, *(_cell(row.get(name)) for name in names), *right])
 
 
 def _summary_csv(head: RunRecord, summary: Summary) -> str:

@@ -84,8 +84,8 @@ class FakeOptions(Options):
     )
     fault_members: tuple[int, ...] = Field(
         default=(),
-        description="Members of a fleet in which these and destroy_fails happen, 0 for the trial's own instance, "
-        "the others from 2; by default all.",
+        description="Members of a fleet in which these and destroy_fails happen: 0 is the trial's own "
+        "instance, the others count from 2; by default all.",
     )
     fault_rate: Percent = Field(
         default=1.0, description="Share of those trials in which they happen, by the seed."

@@ -106,11 +106,15 @@ class Growth:
         """Return a row a member; what was seen of the host stands in the last row of each burst."""
         available = {point.count: point.available for point in self.points}
         columns = {"instance": "1", "ready": "s", "ready_resolution": "s", "disk": "B", "available": "B"}
-        rows = []
+        rows: list[dict[str, float]] = []
         for count, member in enumerate(members, 1):
-            disk, resolution = self.disks.get(member.number), member.events["ready"].resolution
-            size = disk if isinstance(disk, int) else None
-            rows.append((member.number, seconds(member), resolution, size, available.get(count)))
+            resolution = member.events["ready"].resolution
+            row = {"instance": member.number, "ready": seconds(member), "ready_resolution": resolution}
+            if isinstance(disk := self.disks.get(member.number), int):
+                row["disk"] = disk
+            if count in available:
+                row["available"] = available[count]
+            rows.append(row)
         return Series(columns, rows)
 
 

@@ -152,14 +152,14 @@ def _nobody(step: str, seconds: float) -> None:
 
 
 def _check_series(series: Series) -> None:
-    """Columns have names and units, rows are as wide, and every value is a number or known to be missing."""
+    """Columns have names and units, and every value is a number in one of them."""
     assert series.columns
     for name, unit in series.columns.items():
         assert QUANTITY.fullmatch(name), name
         assert unit in UNITS, (name, unit)
     for row in series.rows:
-        assert len(row) == len(series.columns), row
-        assert all(value is None or math.isfinite(value) for value in row), row
+        assert row.keys() <= series.columns.keys(), row
+        assert all(math.isfinite(value) for value in row.values()), row
 
 
 class _Blind(Instance):
