@@ -86,6 +86,7 @@ class Bench:
             FakeOptions.model_validate({"log": str(self.log), "state": str(folder / "state"), **options}),
         )
         self.announced: list[tuple[str, float]] = []
+        self.announced_at: list[float] = []
 
     def job(self, *metrics: Metric, timeout: float = 5.0) -> Job:
         return Job(TAG, self.backend, GUEST, metrics, timeout, 5.0)
@@ -93,9 +94,13 @@ class Bench:
     def run(self, *metrics: Metric, timeout: float = 5.0) -> Outcome:
         return Trial(
             self.job(*metrics, timeout=timeout),
-            lambda step, seconds: self.announced.append((step, seconds)),
+            self._announce,
             MonotonicClock(),
         ).run()
+
+    def _announce(self, step: str, seconds: float) -> None:
+        self.announced.append((step, seconds))
+        self.announced_at.append(time.monotonic())
 
     def calls(self, call: str) -> list[str]:
         """Return who was called so, by member: 0 is the trial's own instance."""
@@ -159,6 +164,28 @@ def test_the_most_urgent_step_is_announced_once_with_what_is_left_of_its_time(
     assert all(0 < seconds <= 4.0 for _, seconds in burst)
     assert len(burst) <= 9
     assert names[-6] == "observe", "after a burst the trial is at the observation again"
+
+
+def test_while_one_is_being_created_the_readiness_of_another_is_less_urgent(tmp_path: Path) -> None:
+    both = threading.Barrier(2)
+
+    class Slow(FakeInstance):
+        def create(self) -> None:
+            super().create()
+            if self.tag.member:
+                both.wait()
+            if self.tag.member == 3:
+                time.sleep(0.3)
+
+    class SlowBackend(FakeBackend):
+        instance_type = Slow
+
+    bench = Bench(tmp_path, ready=0.6)
+    bench.backend = SlowBackend("fake", bench.backend.options)
+    bench.run(Growing(2))
+    said = [(step, at) for (step, _), at in zip(bench.announced, bench.announced_at, strict=True)][4:]
+    begun, ready = said[0][1], next(at for step, at in said if step == "ready")
+    assert ready - begun > 0.28, "the one that is being created has the earlier deadline"
 
 
 @pytest.mark.parametrize("step", ["create", "start"])
