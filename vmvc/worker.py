@@ -231,6 +231,7 @@ class _Service:
         swept = []
         for one in self._here(backend).leftovers():
             if one.tag in tags:
+                self.announce("destroy", DESTROY_TIMEOUT)
                 one.destroy()
                 swept.append(one.tag)
         return swept

@@ -14,7 +14,7 @@ from vmvc.errors import ResultsError
 @click.command("show")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-@click.option("--rebuild", is_flag=True, help="Write measurements.csv, series, summary.json and summary.csv anew.")
+@click.option("--rebuild", is_flag=True, help="Write every derived file anew.")
 def command(run: Path, as_json: bool, rebuild: bool) -> None:
     """Print the results of RUN, a run's folder; an experiment's folder stands for its newest run."""
     folder = newest(run)

@@ -65,11 +65,11 @@ _WRITABLE: Final = 'for path; do if [ -f "$path" ] && true >>"$path"; then echo 
 _APART: Final = {
     "pid": ("process numbers", "a PID namespace"),
     "net": ("network interfaces and ports", "a network namespace"),
-    "ipc": ("System V and POSIX message queues", "an IPC namespace"),
+    "ipc": ("System V IPC objects and POSIX message queues", "an IPC namespace"),
     "mnt": ("mounts", "a mount namespace"),
-    "uts": ("host name", "a UTS namespace"),
+    "uts": ("host and domain names", "a UTS namespace"),
     "user": ("user numbers and capabilities", "a user namespace"),
-    "cgroup": ("view of control groups", "a cgroup namespace"),
+    "cgroup": ("cgroup paths", "a cgroup namespace"),
     "time": ("monotonic and boot-time clocks", "a time namespace"),
 }
 _CARRIER: Final = "the process that carries the guest on the host (a machine's hypervisor process)"
