@@ -30,6 +30,7 @@ from vmvc.contract import (
     Guest,
     Instance,
     Metric,
+    Observation,
     Observes,
     Options,
     Preparation,
@@ -38,6 +39,7 @@ from vmvc.contract import (
     Reading,
     Scalar,
     Scene,
+    Series,
     Severity,
     Tag,
 )
@@ -595,6 +597,18 @@ class ClosesForGood(FakeBackend):
         return super().describe()
 
 
+class LosesMember(FakeBackend):
+    def instance(self, tag: Tag, guest: Guest) -> FakeInstance:
+        return super().instance(replace(tag, member=0), guest)
+
+
+class DestroysByTrial(FakeInstance):
+    def destroy(self) -> None:
+        for folder in self._script.folder.glob(f"{self.tag.name}-m*"):
+            shutil.rmtree(folder)
+        super().destroy()
+
+
 class PreparesAnew(FakeBackend):
     def prepare(self, guest: Guest) -> Preparation:
         return Preparation(facts={"image": uuid.uuid4().hex})
@@ -696,6 +710,8 @@ FAULTS: Sequence[tuple[type[FakeInstance | FakeBackend], str, tuple[object, ...]
     (AliveForEver, "a_life", ()),
     (SharesPort, "two_side_by_side_do_not_mix", ()),
     (WandersPort, "an_endpoint_stays_the_same", ()),
+    (LosesMember, "members_of_a_fleet_are_told_apart", ()),
+    (DestroysByTrial, "members_of_a_fleet_are_told_apart", ()),
     (GhostProcesses, "processes_exist", ()),
     (NoProcesses, "processes_exist", ()),
     (TwiceCountedProcesses, "processes_exist", ()),
@@ -836,7 +852,7 @@ class Lateness(Metric):
     observes = Observes.EVENTS
     says = "how late things were"
 
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         if "started" in scene.events:
             yield Reading("started", 0.5, 0.0)
         else:
@@ -877,51 +893,74 @@ class UnpicklableMetric(Lateness):
 
 
 class ForgetsOne(Lateness):
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         return list(super().observe(scene))[:1]
 
 
 class SaysOneTwice(Lateness):
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         return [*super().observe(scene), Absent("moon", "again")]
 
 
 class Undeclared(Lateness):
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         return [*super().observe(scene), Reading("sun", 1.0)]
 
 
 class NotANumber(Lateness):
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         return [Reading("started", math.nan), Absent("moon", "x")]
 
 
 class NumpyLike(Lateness):
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         return [Reading("started", True), Absent("moon", "x")]
 
 
 class NegativeResolution(Lateness):
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         return [Reading("started", 1.0, -0.1), Absent("moon", "x")]
 
 
 class NoReason(Lateness):
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         return [Reading("started", 1.0), Absent("moon", "")]
 
 
 class ZeroForMissing(Lateness):
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         return [Reading("started", 0.0), Absent("moon", "x")]
 
 
 class WorksOnce(Lateness):
     asked = 0
 
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         self.asked += 1
         return super().observe(scene) if self.asked == 1 else ()
+
+
+class StraySeries(Lateness):
+    def observe(self, scene: Scene) -> Iterable[Observation]:
+        return [
+            *super().observe(scene),
+            Series({"at": "s", "size": "B"}, [{"at": 1.0}, {"size": 2.0, "mass": 3.0}]),
+        ]
+
+
+class SeriesWithoutUnit(Lateness):
+    def observe(self, scene: Scene) -> Iterable[Observation]:
+        return [*super().observe(scene), Series({"at": "ms"}, [])]
+
+
+class FindsWithoutCure(Lateness):
+    def observe(self, scene: Scene) -> Iterable[Observation]:
+        return [*super().observe(scene), Finding("late.very", Severity.INFO, "it was late")]
+
+
+class NoLife(Lateness):
+    def lives(self) -> int:
+        return 0
 
 
 METRIC_FAULTS: Sequence[tuple[type[Metric], str]] = [
@@ -938,6 +977,10 @@ METRIC_FAULTS: Sequence[tuple[type[Metric], str]] = [
     (NumpyLike, "every_quantity_comes_exactly_once"),
     (NegativeResolution, "every_quantity_comes_exactly_once"),
     (NoReason, "every_quantity_comes_exactly_once"),
+    (StraySeries, "every_quantity_comes_exactly_once"),
+    (SeriesWithoutUnit, "every_quantity_comes_exactly_once"),
+    (FindsWithoutCure, "every_quantity_comes_exactly_once"),
+    (NoLife, "it_says_what_it_is"),
     (ZeroForMissing, "what_cannot_be_seen_is_absent_and_never_zero"),
     (WorksOnce, "asking_twice_gives_the_same_quantities"),
 ]

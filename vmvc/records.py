@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
-from vmvc.contract import Absent, Event, Finding, Quantity, Reading
+from vmvc.contract import Absent, Event, Finding, Quantity, Reading, Series
 from vmvc.spec import Entry, Level
 from vmvc.spec_claims import Claim
 
@@ -90,6 +90,20 @@ class AbsentRecord(Record):
         return cls(metric=metric, quantity=absent.quantity, reason=absent.reason)
 
 
+class SeriesRecord(Record):
+    """Values that one metric took one after the other; `series-METRIC.csv` is made from them."""
+
+    metric: str = Field(description="Metric.")
+    columns: Mapping[str, str] = Field(description="Column -> its unit: `s`, `B` or `1`.")
+    rows: tuple[Mapping[str, float], ...] = Field(
+        description="Column -> value; a value that there is not is not there."
+    )
+
+    @classmethod
+    def of(cls, metric: str, series: Series) -> SeriesRecord:
+        return cls(metric=metric, columns=dict(series.columns), rows=tuple(map(dict, series.rows)))
+
+
 class FindingRecord(Record):
     """Something that may spoil a number."""
 
@@ -142,6 +156,10 @@ class TrialRecord(Record):
     readings: tuple[ReadingRecord, ...] = Field(default=(), description="Values; none in a failed trial.")
     absent: tuple[AbsentRecord, ...] = Field(default=(), description="Values that could not be had.")
     findings: tuple[FindingRecord, ...] = Field(default=(), description="What may spoil these numbers.")
+    series: tuple[SeriesRecord, ...] = Field(
+        default=(),
+        description="Values taken one after the other, one table a metric; none where no metric does.",
+    )
     noise: Mapping[str, float] = Field(
         default_factory=dict, description="What else the host did during the trial, by name."
     )

@@ -31,10 +31,8 @@ from vmvc.rows import Cell, flagged, row_of
 from vmvc.spec import Level, Trials
 from vmvc.stopping import says
 
-MEASUREMENT_COLUMNS: Final = (
-    *("run", "trial", "block", "position", "warmup", "backend", "condition"),
-    *("metric", "quantity", "value", "unit"),
-)
+SERIES_COLUMNS: Final = ("run", "trial", "block", "position", "warmup", "backend", "condition")
+MEASUREMENT_COLUMNS: Final = (*SERIES_COLUMNS, "metric", "quantity", "value", "unit")
 SUMMARY_COLUMNS: Final = (
     *("backend", "condition", "metric", "quantity", "unit", "better"),
     *("n", "failed", "failed_low", "failed_high", "retried", "attempts", "planned"),
@@ -60,6 +58,7 @@ def rebuild(folder: Path) -> Summary:
         durable.write(folder / "summary.json", summary.model_dump_json(exclude_none=True, indent=1) + "\n")
         durable.write(folder / "summary.csv", _summary_csv(head, summary))
         durable.write(folder / "claims.json", claims_json(verdicts(path)))
+        _write_series(folder, head, path)
     except OSError as error:
         raise StorageError(
             f"{folder}: the results cannot be written: {error.strerror}; the journal is whole",
@@ -263,7 +262,16 @@ def _write_measurements(path: Path, head: RunRecord, source: Path) -> None:
 def _measurements(
     run: str, trial: TrialRecord, factors: Iterable[str], units: Mapping[tuple[str, str], str]
 ) -> Iterator[list[str]]:
-    left = [
+    left, right = _left(run, trial), _right(trial, factors)
+    for reading in trial.readings:
+        yield [*left, reading.metric, reading.quantity, number(reading.value), reading.unit, *right]
+    for absent in trial.absent:
+        yield [*left, absent.metric, absent.quantity, "", units[absent.metric, absent.quantity], *right]
+
+
+def _left(run: str, trial: TrialRecord) -> list[str]:
+    """Return the cells of ``SERIES_COLUMNS``: which trial it was."""
+    return [
         run,
         str(trial.trial),
         str(trial.block),
@@ -272,11 +280,31 @@ def _measurements(
         trial.backend,
         trial.condition,
     ]
-    right = [show_level(trial.factors[path]) if path in trial.factors else "" for path in factors]
-    for reading in trial.readings:
-        yield [*left, reading.metric, reading.quantity, number(reading.value), reading.unit, *right]
-    for absent in trial.absent:
-        yield [*left, absent.metric, absent.quantity, "", units[absent.metric, absent.quantity], *right]
+
+
+def _right(trial: TrialRecord, factors: Iterable[str]) -> list[str]:
+    """Return the levels of all factors; empty where one does not apply."""
+    return [show_level(trial.factors[path]) if path in trial.factors else "" for path in factors]
+
+
+def _write_series(folder: Path, head: RunRecord, source: Path) -> None:
+    """Write a file for each metric that took series; a run without any has none."""
+    factors = factors_of(head)
+    columns: dict[str, dict[str, str]] = defaultdict(dict)
+    for trial in trials_of(source):
+        for series in trial.series:
+            columns[series.metric].update(series.columns)
+    for metric, names in columns.items():
+        with durable.writing(folder / f"series-{metric}.csv") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow([*SERIES_COLUMNS, *names, *factors])
+            for trial in trials_of(source):
+                left, right = _left(head.run, trial), _right(trial, factors)
+                for series in trial.series:
+                    if series.metric != metric:
+                        continue
+                    for row in series.rows:
+                        writer.writerow([*left, *(_cell(row.get(name)) for name in names), *right])
 
 
 def _summary_csv(head: RunRecord, summary: Summary) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from vmvc import attempts, claims_spoilers, host, journal, load, pagecache, preflight, results
-from vmvc.contract import Backend, Finding, Guest, MonotonicClock, Preparation, Severity, Tag
+from vmvc.contract import Backend, Finding, Guest, MonotonicClock, Observes, Preparation, Severity, Tag
 from vmvc.errors import EngineError, Interrupted, ResultsError, Unavailable
 from vmvc.journal import Journal
 from vmvc.load import Loaded
@@ -59,7 +59,9 @@ def plan_of(loaded: Loaded, *, only: Sequence[str] = (), count: int | None = Non
     if count is not None:
         settings = settings.model_copy(update={"count": count, "until": None})
     axes = {name: loaded.axes(name) for name in loaded.experiment.backends}
-    loading = [metric.name for metric in loaded.metrics if metric.loads_guest]
+    loading = [
+        metric.name for metric in loaded.metrics if metric.loads_guest or metric.observes is Observes.FLEET
+    ]
     groups = group_metrics([metric.name for metric in loaded.metrics], loading)
     return Plan(axes, groups, settings, tuple(only), loaded.include, loaded.exclude)
 

@@ -17,7 +17,7 @@ from types import FrameType, MappingProxyType
 from typing import Final, Protocol
 
 from vmvc import host, owner
-from vmvc.contract import Backend, Clock, Finding, Guest, Metric, MonotonicClock, Tag
+from vmvc.contract import Backend, Clock, Finding, Guest, Metric, MonotonicClock, Observes, Tag
 from vmvc.errors import CleanupError, DeadlineExceeded, Interrupted, VmvcError
 from vmvc.journal import Journal
 from vmvc.plan import Condition, Plan, PlannedTrial
@@ -27,6 +27,7 @@ from vmvc.records import (
     Failure,
     FindingRecord,
     ReadingRecord,
+    SeriesRecord,
     StopRecord,
     TrialRecord,
 )
@@ -246,8 +247,11 @@ class Runner:
 
     def _remove(self, backend: Backend, tag: Tag, guest: Guest) -> CleanupError | None:
         """Destroy by name, from whatever worker there is; return what could not be removed."""
+        fleets = any(metric.observes is Observes.FLEET for metric in self._campaign.metrics)
         try:
-            self._worker.call("destroy", backend, tag, guest, timeout=DESTROY_TIMEOUT)
+            self._worker.call(
+                "disband" if fleets else "destroy", backend, tag, guest, timeout=DESTROY_TIMEOUT
+            )
         except CleanupError as error:
             return error
         except VmvcError as error:
@@ -305,6 +309,7 @@ class Runner:
             ),
             absent=tuple(AbsentRecord.of(metric, absent) for metric, absent in outcome.absent),
             findings=tuple(findings),
+            series=tuple(SeriesRecord.of(metric, series) for metric, series in outcome.series),
             noise=noise,
             proof=outcome.proof,
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from vmvc import pagecache, probes
+from vmvc import fleet, pagecache, probes
 from vmvc.contract import (
     Absent,
     Backend,
@@ -21,10 +21,12 @@ from vmvc.contract import (
     Finding,
     Guest,
     Instance,
+    Member,
     Metric,
     Observes,
     Reading,
     Scene,
+    Series,
     Severity,
     Tag,
 )
@@ -72,6 +74,7 @@ class Outcome:
     absent: list[tuple[str, Absent]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     proof: dict[str, float] = field(default_factory=dict)
+    series: list[tuple[str, Series]] = field(default_factory=list)
     failure: tuple[str, VmvcError] | None = None
     cleanup: CleanupError | None = None
 
@@ -110,6 +113,7 @@ class Trial:
         if outcome.failure is not None:
             outcome.readings.clear()
             outcome.absent.clear()
+            outcome.series.clear()
         return outcome
 
     def _settle(self) -> None:
@@ -186,6 +190,7 @@ class Trial:
                     self._outcome.events["console"] = tap.first
             self._prove(read)
             self._observe(Observes.READY, instance)
+            self._observe_fleet(instance)
             self._stop(instance)
 
     @contextmanager
@@ -200,27 +205,52 @@ class Trial:
             self._notes["console"] = "the guest printed nothing"
             yield tap
 
-    def _observe(self, when: Observes, instance: Instance) -> None:
-        """Ask the metrics of that moment; the first that fails makes the trial a failed one."""
+    def _observe_fleet(self, instance: Instance) -> None:
+        """Let the metrics of a fleet start further instances; all these are gone afterwards."""
         job, outcome = self._job, self._outcome
         for metric in job.metrics:
-            if metric.observes is not when:
+            if metric.observes is not Observes.FLEET:
                 continue
-            self._enter("observe", job.timeout + metric.seconds())
-            scene = Scene(
-                events=dict(outcome.events),
-                guest=job.guest,
-                instance=instance,
-                clock=self._clock,
-                before=self._before[metric.name],
-                timeout=job.timeout,
-                notes=self._notes,
+            own = Member(1, instance, dict(outcome.events))
+            step = ("observe", job.timeout + metric.seconds())
+            made = fleet.TrialFleet(
+                own, job.backend, job.guest, job.timeout, self._clock, self._announce, step, DESTROY_TIMEOUT
             )
-            for value in metric.observe(scene):
-                if isinstance(value, Reading):
+            try:
+                with made:
+                    self._ask(metric, instance, made)
+            finally:
+                outcome.cleanup = made.cleanup
+
+    def _observe(self, when: Observes, instance: Instance) -> None:
+        """Ask the metrics of that moment; the first that fails makes the trial a failed one."""
+        for metric in sorted(self._job.metrics, key=lambda metric: metric.runs_inside):
+            if metric.observes is when:
+                self._ask(metric, instance)
+
+    def _ask(self, metric: Metric, instance: Instance, made: fleet.TrialFleet | None = None) -> None:
+        job, outcome = self._job, self._outcome
+        self._enter("observe", job.timeout + metric.seconds())
+        scene = Scene(
+            events=dict(outcome.events),
+            guest=job.guest,
+            instance=instance,
+            clock=self._clock,
+            before=self._before[metric.name],
+            timeout=job.timeout,
+            notes=self._notes,
+            fleet=made,
+        )
+        for value in metric.observe(scene):
+            match value:
+                case Reading():
                     outcome.readings.append((metric.name, value))
-                else:
+                case Absent():
                     outcome.absent.append((metric.name, value))
+                case Series():
+                    outcome.series.append((metric.name, value))
+                case _:
+                    outcome.findings.append(value)
 
     def _stop(self, instance: Instance) -> None:
         """Ask the guest to end; one that does not is a finding, since destroy ends it by force."""

@@ -22,10 +22,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from vmvc import owner
+from vmvc import fleet, owner
 from vmvc.contract import Backend, Guest, MonotonicClock, Tag
 from vmvc.errors import DeadlineExceeded, Interrupted, VmvcError
-from vmvc.trial import Job, Trial
+from vmvc.trial import DESTROY_TIMEOUT, Job, Trial
 
 GRACE: Final = 5.0
 """Seconds beyond a step's deadline before the child is ended; a step that keeps it itself reports better."""
@@ -220,6 +220,15 @@ class _Service:
     def destroy(self, backend: Backend, tag: Tag, guest: Guest) -> None:
         self._here(backend).instance(tag, guest).destroy()
 
+    def disband(self, backend: Backend, tag: Tag, guest: Guest) -> None:
+        """Destroy a trial's instance after its whole fleet, all of them though one of them fails."""
+        here = self._here(backend)
+        with contextlib.ExitStack() as removals:
+            removals.callback(here.instance(tag, guest).destroy)
+            for one in reversed(fleet.others(here.leftovers(), tag)):
+                removals.callback(one.destroy)
+                removals.callback(self.announce, "destroy", DESTROY_TIMEOUT)
+
     def leftovers(self, backend: Backend) -> object:
         """Return the tag of everything that is there, each with whether its owner still lives."""
         return [(one.tag, owner.alive(one.tag.owner)) for one in self._here(backend).leftovers()]
@@ -229,6 +238,7 @@ class _Service:
         swept = []
         for one in self._here(backend).leftovers():
             if one.tag in tags:
+                self.announce("destroy", DESTROY_TIMEOUT)
                 one.destroy()
                 swept.append(one.tag)
         return swept

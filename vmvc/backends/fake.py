@@ -89,6 +89,11 @@ class FakeOptions(Options):
     fault_fetches: tuple[int, ...] = Field(
         default=(), description="Which calls of `fetch` fail, from 1; by default all."
     )
+    fault_members: tuple[int, ...] = Field(
+        default=(),
+        description="Members of a fleet in which these and destroy_fails happen: 0 is the trial's own "
+        "instance, the others count from 2; by default all.",
+    )
     fault_rate: Percent = Field(
         default=1.0, description="Share of those trials in which they happen, by the seed."
     )
@@ -239,7 +244,7 @@ class FakeInstance(Instance):
     def _fail_some_times(self) -> None:
         counter = self._folder / _DESTROYS
         failed = int(counter.read_text()) if counter.exists() else 0
-        if failed < self._script.options.destroy_fails:
+        if failed < self._script.options.destroy_fails and self._script.chosen(self.tag):
             counter.write_text(str(failed + 1))
             raise CleanupError(f"{self.tag.name} could not be removed, as its script says", hint="vmvc clean")
 
@@ -357,7 +362,8 @@ class _Scripted:
         return self.varied(getattr(self.options, step), step, tag)
 
     def varied(self, nominal: float, what: str, tag: Tag) -> float:
-        spread = random.Random(f"{self.options.seed}:{tag.trial}:{what}").uniform(-1, 1)
+        life = f"{tag.trial}m{tag.member}" if tag.member else str(tag.trial)
+        spread = random.Random(f"{self.options.seed}:{life}:{what}").uniform(-1, 1)
         return nominal * (1 + spread * self.options.jitter)
 
     def faulty(self, tag: Tag) -> bool:
@@ -365,7 +371,15 @@ class _Scripted:
         chosen = not self.options.fault_trials or tag.trial in self.options.fault_trials
         if self.options.recovers is not None and self._attempts(tag) > self.options.recovers:
             return False
-        return chosen and random.Random(f"{self.options.seed}:{tag.trial}").random() < self.options.fault_rate
+        return (
+            chosen
+            and self.chosen(tag)
+            and random.Random(f"{self.options.seed}:{tag.trial}").random() < self.options.fault_rate
+        )
+
+    def chosen(self, tag: Tag) -> bool:
+        """Say whether this member of a fleet is one of those in which things go wrong."""
+        return not self.options.fault_members or tag.member in self.options.fault_members
 
     def enter(self, step: Step, tag: Tag, at_most: float = math.inf) -> None:
         """Log the call, fail or take the time."""

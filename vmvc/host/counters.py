@@ -132,6 +132,12 @@ def throttled(root: Path = Path("/")) -> int | None:
     return sum(known) + max(shared, default=0) if known or shared else None
 
 
+def swapped_in(root: Path = Path("/")) -> int | None:
+    """Return the pages that came back from swap since boot, ``None`` where the kernel does not count them."""
+    match = re.search(r"^pswpin ([0-9]+)$", text(root / "proc/vmstat") or "", re.MULTILINE)
+    return int(match[1]) if match else None
+
+
 def _pressure(resource: str) -> float | None:
     """Return the total stall time (PSI ``some``), ``None`` where the kernel keeps none."""
     match = re.search(r"^some .*total=([0-9]+)$", text(Path("/proc/pressure", resource)) or "", re.MULTILINE)

@@ -24,6 +24,11 @@ Source: Intel SDM volume 3, 16.8 (thermal monitor); Linux Documentation/hwmon/co
 """
 
 
+def memory_floor(total: int) -> int:
+    """Return the bytes of available memory below which a host with so many has little."""
+    return round(max(LEAST_MEMORY, LITTLE_MEMORY * total))
+
+
 def findings(since: Noise | None = None) -> list[Finding]:
     """Return what may spoil numbers on this host now; changes nothing.
 
@@ -58,7 +63,7 @@ def _business(state: State) -> Iterator[Finding]:
 
 
 def _room(state: State) -> Iterator[Finding]:
-    if state.available < max(LEAST_MEMORY, LITTLE_MEMORY * state.memory):
+    if state.available < memory_floor(state.memory):
         yield _warning(
             "host.memory",
             f"little memory is free: {show_bytes(state.available)} of {show_bytes(state.memory)}",

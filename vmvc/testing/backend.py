@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import ClassVar
@@ -333,6 +333,21 @@ class BackendContract:
             instance.destroy()
             assert foreign.alive()
             assert self._leftovers(backend, foreign) == [foreign.tag], "leftovers of every run are listed"
+
+    def test_members_of_a_fleet_are_told_apart(self) -> None:
+        """Those of one trial differ in nothing but their number, and each goes alone."""
+        with self._instance() as (backend, first), ExitStack() as removals:
+            members = [backend.instance(replace(first.tag, member=number), first.guest) for number in (2, 3)]
+            for one in (first, *members):
+                removals.callback(one.destroy)
+                one.create()
+            expected = {one.tag for one in (first, *members)}
+            assert len({tag.name for tag in expected}) == 3
+            assert set(self._leftovers(backend, first)) == expected
+            for one in (first, *members):
+                one.destroy()
+                expected.remove(one.tag)
+                assert set(self._leftovers(backend, first)) == expected
 
     def test_what_is_not_ours_is_not_a_leftover(self) -> None:
         with self.stranger() as is_there:
