@@ -125,7 +125,7 @@ def test_what_remains_when_all_are_killed_is_swept(tmp_path: Path, fleet: Callab
 def test_a_worker_that_ends_in_the_middle_is_a_failed_trial_and_nothing_is_left(
     tmp_path: Path, fleet: Callable[..., Path]
 ) -> None:
-    said = vmvc("run", fleet("crash: start, fault_members: [5]"), cwd=tmp_path)
+    said = vmvc("run", fleet("create: 100ms, crash: start, fault_members: [5]"), cwd=tmp_path)
     assert said.code == 1, said.err
     (failure,) = [one["failure"] for one in trials_in(run_of(tmp_path)) if "failure" in one]
     assert failure["phase"] in ("create", "start", "ready"), "the most urgent step of its burst"

@@ -279,7 +279,7 @@ def test_few_looks_give_a_slope_and_no_interval() -> None:
     found = grown(990, 980, 970)
     assert found["memory_slope"] == 10
     for name in ("memory_slope_low", "memory_slope_high", "capacity_low", "capacity_high"):
-        assert found[name] == "3 points are too few for an interval at 95%"
+        assert found[name] == "n = 3, an interval needs 5"
     assert isinstance(grown(990, 980, 970, 960, 950)["capacity_low"], float | int)
     assert isinstance(grown(990, 980, 970, 960)["capacity_low"], str)
 
