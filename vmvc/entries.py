@@ -155,7 +155,7 @@ class Entries:
                 self._report(place, f"{called}: {shorten(path)!r} fits no backend", hint)
                 return ()
         names = tuple(_for(entry.plain(), self.backends))
-        if not names:
+        if not names and self.backends:
             both = [*([named.shown] if named is not None else []), *owners]
             what = (
                 f"{called}: is about {listed([*dict.fromkeys(both)], 'and')} at once, so it fits no backend"
