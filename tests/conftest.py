@@ -64,6 +64,7 @@ ENGINES: dict[str, Callable[[], str]] = {
     "root": cache(_root),
     "mmdebstrap": _tool("mmdebstrap"),
     "qemu": _tool("qemu-system-x86_64"),
+    "chromium": _tool("chromium"),
 }
 
 

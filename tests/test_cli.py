@@ -59,7 +59,7 @@ def test_a_run_leaves_its_folder_and_prints_a_table(tmp_path: Path, fake: Callab
     run = run_of(tmp_path)
     assert {entry.name for entry in run.iterdir()} == {
         *("experiment.yaml", "run.json", "journal.jsonl", "measurements.csv", "summary.json"),
-        *("summary.csv", "claims.json", "logs"),
+        *("summary.csv", "claims.json", "report.html", "report.md", "logs"),
     }
     assert (run / "experiment.yaml").read_bytes() == path.read_bytes()
     about = json.loads((run / "run.json").read_text())

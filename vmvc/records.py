@@ -463,3 +463,6 @@ class Summary(Record):
     trends: tuple[Trend, ...] = Field(
         default=(), description="Every quantity across the levels of each factor, everything else held."
     )
+    seal: str = Field(
+        default="", description="Digest of the journal, of vmvc's version and of all else in this file."
+    )

@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic_core import PydanticCustomError
 
-from vmvc import claims, durable, journal, stats
+from vmvc import claims, durable, journal, seal, stats
 from vmvc.attempts import Attempts, attempts_of, stops_of, trials_of, with_last
 from vmvc.comparisons import comparisons, trends
 from vmvc.errors import ResultsError, StorageError
@@ -52,7 +52,7 @@ def rebuild(folder: Path) -> Summary:
     """
     path = folder / "journal.jsonl"
     head = journal.head(path)
-    summary = summarise(path)
+    summary = seal.sealed(summarise(path), path)
     try:
         _write_measurements(folder / "measurements.csv", head, path)
         durable.write(folder / "summary.json", summary.model_dump_json(exclude_none=True, indent=1) + "\n")
@@ -65,6 +65,15 @@ def rebuild(folder: Path) -> Summary:
             hint=f"make room, then: vmvc show --rebuild {folder}",
         ) from error
     return summary
+
+
+def summary_of(folder: Path) -> Summary:
+    """Return the summary of a run: what summary.json says where it fits the journal, else made anew.
+
+    Raises: ResultsError.
+    """
+    path = folder / "journal.jsonl"
+    return seal.stored(folder) or seal.sealed(summarise(path), path)
 
 
 def verdicts(path: Path) -> tuple[VerdictRecord, ...]:

@@ -150,7 +150,9 @@ def format_percent(fraction: float) -> str:
 def show_seconds(seconds: float) -> str:
     """Write seconds for people: three significant digits and the unit that fits."""
     for unit, name in ((3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
-        if abs(seconds) >= unit * (2 if unit >= 60 else 1):
+        if abs(seconds) >= unit * (
+            2 if unit >= 60 else 0.9995
+        ):  # what would round up to 1000 of the unit below
             return f"{seconds / unit:.3g} {name}" if abs(seconds) < 1e5 else f"{seconds / unit:.0f} {name}"
     return f"{seconds * 1e9:.3g} ns" if seconds else "0 s"
 
@@ -170,7 +172,7 @@ def show(value: float, unit: str) -> str:
         return show_seconds(value)
     if unit == "B":
         return show_bytes(value)
-    return f"{value:.4g} {unit}".rstrip()
+    return f"{value:.4g}" if unit == "1" else f"{value:.4g} {unit}".rstrip()
 
 
 def _or_number(parse: Callable[[object], float]) -> Callable[[object, ValidationInfo], object]:

@@ -17,6 +17,8 @@ COMMANDS: Final = {
     "run": "Run experiments, or take up an interrupted run.",
     "show": "Print the results of a run.",
     "claims": "Print what a run's numbers say of each claim.",
+    "report": "Draw a run's report: a page, Markdown or tables.",
+    "plot": "Draw one quantity of a run for a paper.",
     "doctor": "Say what works on this machine, what does not, and what cures it.",
     "schema": "Print or write the JSON Schemas.",
     "list": "List backends, metrics or images.",

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import click
+
+from vmvc.errors import Fault, InputError
 
 only_option = click.option(
     "--only", multiple=True, metavar="WHICH",
@@ -14,5 +19,17 @@ trials_option = click.option(
     metavar="N",
     help="Measured trials of each condition, instead of the file's number or stop rule.",
 )
-
 strict_option = click.option("--strict", is_flag=True, help="Exit with 1 where a claim is refuted.")
+force_option = click.option("--force", is_flag=True, help="Replace files that exist.")
+
+
+def refuse_existing(paths: Sequence[Path], force: bool) -> None:
+    """Refuse to replace files unless that was asked for.
+
+    Raises: InputError naming each that exists.
+    """
+    there = [path for path in paths if path.exists()]
+    if there and not force:
+        raise InputError(
+            [Fault("exists already", str(path), hint="add --force to replace it") for path in there]
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -121,7 +122,23 @@ def _refuse_changes(files: tuple[Path, ...], run: Path, only: tuple[str, ...], t
             )
 
 
+def _draw(finished: Finished) -> None:
+    """Draw the reports; the run is over and whole, so what fails here is a warning and never its loss."""
+    from vmvc import report
+
+    try:
+        report.write(finished.folder, finished.summary)
+    except Exception as error:
+        if os.environ.get("VMVC_DEBUG"):
+            raise
+        why = error.what if isinstance(error, VmvcError) else f"{type(error).__name__}: {error}"
+        click.echo(
+            f"warning: the report could not be drawn: {why}\n  hint: vmvc report {finished.folder}", err=True
+        )
+
+
 def _close(finished: Finished, style: progress.Style, strict: bool) -> int:
+    _draw(finished)
     if style is progress.Style.JSON:
         click.echo(finished.summary.model_dump_json(exclude_none=True))
     elif style is not progress.Style.QUIET:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from vmvc import results
+from vmvc import report, results
 from vmvc.cli.summary import print_summary
 from vmvc.cli.verdicts import print_verdicts
 from vmvc.errors import ResultsError
@@ -15,11 +15,13 @@ from vmvc.errors import ResultsError
 @click.command("show")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-@click.option("--rebuild", is_flag=True, help="Write every derived file anew.")
+@click.option("--rebuild", is_flag=True, help="Write every derived file anew, the reports too.")
 def command(run: Path, as_json: bool, rebuild: bool) -> None:
     """Print the results of RUN, a run's folder; an experiment's folder stands for its newest run."""
     folder = newest(run)
-    summary = results.rebuild(folder) if rebuild else results.summarise(folder / "journal.jsonl")
+    summary = results.rebuild(folder) if rebuild else results.summary_of(folder)
+    if rebuild:
+        report.write(folder, summary)
     if as_json:
         click.echo(summary.model_dump_json(exclude_none=True, indent=1))
         return

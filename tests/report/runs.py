@@ -1,0 +1,205 @@
+"""A few words -> a run's folder with a journal as vmvc writes it, without any engine."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vmvc import registry
+from vmvc.journal import Journal
+from vmvc.manifest import digest
+from vmvc.plan import Plan, group_metrics
+from vmvc.records import (
+    EventRecord,
+    Failure,
+    FindingRecord,
+    QuantityRecord,
+    ReadingRecord,
+    RunRecord,
+    TrialRecord,
+)
+from vmvc.spec import Trials
+from vmvc.spec_claims import Claim
+
+METRICS = ("startup", "shutdown", "memory", "disk")
+SPEED = {"process": 0.01, "docker": 0.25, "kvm": 2.5}
+SOURCE = "name: made\n# made for a test\nbackends: [process, docker, kvm]\nmetrics: [startup]\n"
+MIB = 2**20
+CLAIMS: tuple[Mapping[str, Any], ...] = (
+    {
+        "id": "slow",
+        "says": "The VM needs ten times as long as the host",
+        "metric": "startup.ready",
+        "ratio": {"of": "kvm", "to": "process", "above": 10.0},
+    },
+    {
+        "id": "fast",
+        "says": "A container answers within 10 ms",
+        "metric": "startup.ready",
+        "backend": "docker",
+        "median": {"below": 0.01},
+    },
+    {
+        "id": "close",
+        "says": "A container answers in 268 ms",
+        "metric": "startup.ready",
+        "backend": "docker",
+        "median": {"between": (0.268, 0.269)},
+    },
+)
+"""One claim that is supported, one that is refuted, one that stays open."""
+
+
+def quantities(metrics: Sequence[str] = METRICS) -> tuple[QuantityRecord, ...]:
+    return tuple(
+        QuantityRecord.of(name, one) for name in metrics for one in registry.metric_class(name).quantities
+    )
+
+
+def make(
+    folder: Path,
+    *,
+    backends: Sequence[str] = ("process", "docker", "kvm"),
+    levels: Sequence[str] = (),
+    count: int = 8,
+    warmup: int = 1,
+    until: int | None = None,
+    failing: Mapping[int, str] | None = None,
+    title: str = "What a machine costs",
+    source: str = SOURCE,
+    console: str = "booting\nready\n",
+    findings: Sequence[FindingRecord] = (),
+    about: Mapping[str, Any] | None = None,
+    claims: Sequence[Mapping[str, Any]] = (),
+) -> Path:
+    """Write a run; ``until``: trials that are recorded; ``failing``: trial -> reason of its failure."""
+    axes = {name: {"guest.memory": tuple(levels)} if levels else {} for name in backends}
+    settings = Trials(count=count, warmup=warmup, seed=7)
+    plan = Plan(axes, group_metrics(METRICS, ()), settings)
+    (folder / "logs").mkdir(parents=True)
+    (folder / "experiment.yaml").write_text(source)
+    head = RunRecord(
+        version=1,
+        run="20261124t120000z-0001",
+        experiment_sha256=digest(source.encode()),
+        name="made",
+        seed=7,
+        count=count,
+        trials=len(plan),
+        axes=axes,
+        only=(),
+        quantities=quantities(),
+        findings=tuple(findings),
+        claims=tuple(Claim.model_validate(one) for one in claims),
+        baseline=backends[0],
+    )
+    (folder / "run.json").write_text(json.dumps(run_json(plan, title, backends) | dict(about or {})))
+    chance = random.Random(7)
+    with Journal(folder / "journal.jsonl") as book:
+        book.append(head)
+    lines = []
+    for trial in plan:
+        if until is not None and trial.number > until:
+            break
+        reason = (failing or {}).get(trial.number)
+        lines.append(_trial(trial, chance, reason).model_dump_json(exclude_none=True) + "\n")
+        if console:
+            (folder / "logs" / f"trial-{trial.number}.console").write_text(console)
+    with (folder / "journal.jsonl").open("a") as file:
+        file.writelines(lines)
+    return folder
+
+
+def run_json(plan: Plan, title: str, backends: Sequence[str]) -> dict[str, Any]:
+    settings = plan.settings
+    facts: Mapping[str, Mapping[str, object]] = {
+        "docker": {"version": "27.1", "runtime": "runc", "runtime_version": "1.1", "cgroup_version": "2"},
+        "kvm": {"qemu_version": "9.0", "libvirt_version": "10.0", "accelerator": "tcg", "emulated": True},
+    }
+    kinds = {"process": ("process", "none"), "docker": ("docker", "container"), "kvm": ("libvirt", "vm")}
+    return {
+        "version": 1,
+        "run": "20261124t120000z-0001",
+        "vmvc": "0.1.0",
+        "wall": "2026-11-24T12:00:00+00:00",
+        "folder": "/nowhere",
+        "git": {"commit": "abc123", "dirty": True},
+        "experiment": {
+            "title": title,
+            "images": {"web": {"base": "debian:bookworm", "packages": ["nginx-light"]}},
+            "guest": {"image": "web", "cpus": 1, "memory": "512MiB", "ready": {"http": {"port": 80}}},
+            "backends": {name: {"options": {}, "guest": {}} for name in backends},
+            "trials": {"timeout": "3m"},
+            "claims": [],
+        },
+        "plan": {"warmup": settings.warmup, "order": settings.order},
+        "host": {
+            "kernel": "Linux 6.1", "distribution": "Debian", "cpu": "A CPU", "threads": 8, "memory": 2**34,
+        },
+        "backends": {
+            name: {
+                "kind": kinds.get(name, ("fake", "none"))[0],
+                "isolation": kinds.get(name, ("fake", "none"))[1],
+                "options": {},
+                "facts": facts.get(name, {}),
+            }
+            for name in backends
+        },
+        "metrics": {"memory": {"settle": "1s"}},
+        "conditions": {},
+    }  # fmt: skip
+
+
+def _trial(trial: Any, chance: random.Random, reason: str | None) -> TrialRecord:
+    backend = trial.condition.backend
+    speed = SPEED.get(backend, 1.0) * chance.uniform(0.9, 1.3)
+    begin = trial.number * 10**10
+    shares = {"requested": 0.0, "created": 0.1, "started": 0.4, "console": 0.7, "ready": 1.0}
+    events = {
+        name: EventRecord(at_ns=begin + round(speed * share * 1e9), resolution=0)
+        for name, share in shares.items()
+    }
+    events["ready"] = events["ready"].model_copy(update={"resolution": 0.001})
+    failure = None
+    if reason is not None:
+        failure = Failure(phase="ready", error="DeadlineExceeded", reason=reason, hint="wait longer")
+        del events["ready"]
+    return TrialRecord(
+        trial=trial.number,
+        block=trial.block,
+        position=trial.position,
+        warmup=trial.warmup,
+        backend=backend,
+        condition=trial.condition.id,
+        factors=trial.condition.factors,
+        metrics=METRICS,
+        instance=f"vmvc-made-{trial.number}",
+        wall="2026-11-24T12:00:00.000+00:00",
+        outcome="measured" if failure is None else "failed",
+        failure=failure,
+        events=events,
+        readings=tuple(_readings(events, begin, speed, chance)) if failure is None else (),
+        noise={"seconds": 1.5, "context_switches": 100.0},
+    )
+
+
+def _readings(
+    events: Mapping[str, EventRecord], begin: int, speed: float, chance: random.Random
+) -> list[ReadingRecord]:
+    found = []
+    for one in quantities():
+        if one.metric == "startup":
+            value, resolution = (events[one.quantity].at_ns - begin) / 1e9, 0.001
+        elif one.metric == "shutdown":
+            value, resolution = speed / 3, 0.0
+        else:
+            value, resolution = float(round(speed * 64 * MIB * chance.uniform(0.95, 1.05))), 0.0
+        found.append(
+            ReadingRecord(
+                metric=one.metric, quantity=one.quantity, value=value, unit=one.unit, resolution=resolution
+            )
+        )
+    return found

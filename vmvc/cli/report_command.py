@@ -1,0 +1,38 @@
+"""A run's folder -> its report: a page, Markdown, or tables for LaTeX and spreadsheets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from vmvc import report
+from vmvc.cli.options import force_option, refuse_existing
+from vmvc.cli.show_command import newest
+from vmvc.wording import listed
+
+
+@click.command("report")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write one file elsewhere: .html, .md, .tex or .csv; by default report.html and report.md in RUN.",
+)
+@force_option
+def command(run: Path, output: Path | None, force: bool) -> None:
+    """Draw the report of RUN, a run's folder; an experiment's folder stands for its newest run."""
+    if output is not None:
+        if output.suffix not in report.FORMS:
+            raise click.UsageError(
+                f"--output {output}: expected a file that ends in {listed(list(report.FORMS))}"
+            )
+        refuse_existing([output], force)
+    folder = newest(run)
+    if output is None:
+        for path in report.write(folder):
+            click.echo(path)
+        return
+    report.write_file(output, report.FORMS[output.suffix](report.view_of(folder)))
+    click.echo(output)

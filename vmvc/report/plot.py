@@ -1,0 +1,116 @@
+"""A view and a quantity -> a chart as SVG, PDF or PNG that a paper takes unchanged, and its data as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from vmvc.errors import Fault, InputError
+from vmvc.report import charts, data, tables
+from vmvc.report.view import View
+from vmvc.wording import did_you_mean
+
+FORMATS: Final = ("svg", "pdf", "png")
+KINDS: Final = ("points", "ecdf", "order", "phases")
+WIDTH: Final = 520
+"""Width of a plot in pixels of 1/72 inch: a text column of A4."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A drawn chart and what it shows."""
+
+    image: bytes
+    csv: str
+
+
+def plot(view: View, key: str, kind: str, form: str) -> Plot:
+    """Draw one quantity.
+
+    Raises: InputError where the run has no such quantity, or no value of it.
+    """
+    chart, columns, rows = _chart(view, key, kind)
+    chart["width"], chart["autosize"] = WIDTH, {"type": "fit-x", "contains": "padding"}
+    chart["config"]["background"] = "white"
+    chart["config"]["font"] = "Helvetica, Arial, sans-serif"
+    return Plot(_draw(chart, form), tables.points_csv(rows, columns))
+
+
+def _chart(view: View, key: str, kind: str) -> tuple[charts.Chart, Sequence[str], Sequence[data.Row]]:
+    if kind == "phases":
+        return _phases(view)
+    quantity = view.quantity(key)
+    if quantity is None:
+        known = [one.key for one in view.quantities]
+        told = f"--metric {key}: the run does not measure it"
+        raise InputError(Fault(told, hint=did_you_mean(key, known)))
+    if not any(cell.row.n for cell in view.row(key)):
+        reason = next((cell.reason for cell in view.row(key) if cell.reason), "not measured")
+        raise InputError(Fault(f"--metric {key}: the run has no value of it ({reason})"))
+    names = {one.label: one.id for one in view.conditions}
+    unit = quantity.unit
+
+    def values(rows: list[data.Row], *more: str) -> tuple[Sequence[str], list[data.Row]]:
+        raw = [
+            {"condition": names[row["c"]], "quantity": key, "value": row["raw"], "unit": unit}
+            | {"trial": row.get("t"), **{name: row[name] for name in more}}
+            for row in rows
+        ]
+        return ("condition", "quantity", "trial", *more, "value", "unit"), raw
+
+    match kind:
+        case "ecdf":
+            rows = data.steps(view, key)
+            chart = charts.with_data(
+                charts.ecdf(view.conditions, log=quantity.log), quantity.title, steps=rows
+            )
+            return chart, *values(rows, "p")
+        case "order":
+            rows = data.order(view, key)
+            chart = charts.with_data(
+                charts.order(view.conditions, log=quantity.log), quantity.title, points=rows
+            )
+            return chart, *values(rows, "warm")
+        case _:
+            rows = data.points(view, key)
+            chart = charts.with_data(
+                charts.points(view.conditions, log=quantity.log), quantity.title,
+                points=rows, medians=data.medians(view, key), missing=data.missing(view, [key]),
+            )  # fmt: skip
+            return chart, *values(rows)
+
+
+def _phases(view: View) -> tuple[charts.Chart, Sequence[str], Sequence[data.Row]]:
+    if not view.phases:
+        raise InputError(Fault("--kind phases: no trial of this run became ready"))
+    unit, bars, ends = data.phases(view)
+    labels = [one.label for one in view.conditions if any(row["c"] == one.label for row in ends)]
+    chart = charts.with_data(
+        charts.waterfall(labels, unit, max(row["end"] for row in ends)), "", phases=bars, ends=ends
+    )
+    names = {one.label: one.id for one in view.conditions}
+    rows = [
+        {
+            "condition": names[one.condition],
+            "phase": one.name,
+            "begin": one.begin,
+            "end": one.end,
+            "unit": "s",
+            "n": one.n,
+        }
+        for one in view.phases
+    ]
+    return chart, ("condition", "phase", "begin", "end", "unit", "n"), rows
+
+
+def _draw(chart: charts.Chart, form: str) -> bytes:
+    import vl_convert
+
+    drawers: dict[str, Callable[[charts.Chart], bytes | str]] = {
+        "svg": vl_convert.vegalite_to_svg,
+        "pdf": vl_convert.vegalite_to_pdf,
+        "png": lambda one: vl_convert.vegalite_to_png(one, ppi=300),
+    }
+    drawn = drawers[form](chart)
+    return drawn.encode() if isinstance(drawn, str) else drawn

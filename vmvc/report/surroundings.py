@@ -1,0 +1,263 @@
+"""run.json -> what the numbers stand on: layers, method, environment and how to measure again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from vmvc.report.material import JsonMap, Material, mapping
+from vmvc.report.plain import clean
+from vmvc.report.view import Facts, Layers
+from vmvc.units import show_bytes
+
+BYTES: Final = frozenset({"memory", "swap", "image_size", "initrd_bytes"})
+"""Facts that are sizes in bytes."""
+LONGEST: Final = 12_000
+"""Characters of one fact that are shown; run.json has all of it."""
+ORDERS: Final = {
+    "randomized-blocks": "randomised blocks: each block holds every condition once, shuffled by the seed",
+    "interleaved": "interleaved: each block holds every condition once, in file order",
+    "sequential": "sequential: all trials of a condition in a row, so drift can look like a difference",
+}
+ISOLATION: Final = {
+    "none": "none: a process among the others",
+    "container": "namespaces and cgroups of the host's kernel",
+    "vm": "hardware or its emulation: a machine of its own",
+}
+
+
+def emulated(stuff: Material) -> frozenset[str]:
+    """Return the backends that ran without hardware virtualisation."""
+    backends = mapping(stuff.about.get("backends"))
+    return frozenset(
+        name for name, one in backends.items() if mapping(mapping(one).get("facts")).get("emulated") is True
+    )
+
+
+# --- the lesson's table -----------------------------------------------------------------------------------
+
+
+def layers(stuff: Material) -> Layers:
+    """Return what lies below the application on each backend, from the hardware up, as it is on this host."""
+    backends = mapping(stuff.about.get("backends"))
+    names = [name for name in stuff.head.axes if name in backends]
+    host = mapping(stuff.about.get("host"))
+    columns = [_layers_of(stuff, host, name, mapping(backends[name])) for name in names]
+    titles = (
+        *("Application", "Guest system", "Guest kernel", "Virtual hardware"),
+        *("Isolation by", "Host system", "Host kernel", "Hardware"),
+    )
+    return Layers(
+        tuple(names), tuple((title, tuple(column[title] for column in columns)) for title in titles)
+    )
+
+
+def _layers_of(stuff: Material, host: JsonMap, name: str, about: JsonMap) -> dict[str, str]:
+    facts, isolation = mapping(about.get("facts")), about.get("isolation")
+    kind = str(about.get("kind", ""))
+    guest = _guest(stuff, name)
+    kernel = _say(host.get("kernel"))
+    machine = isolation == "vm"
+    prepared = _prepared(stuff, name)
+    return {
+        "Application": _application(guest),
+        "Guest system": _image(stuff, guest),
+        "Guest kernel": _guest_kernel(prepared) if machine else "the host's",
+        "Virtual hardware": _hardware(guest, facts) if machine else "none: the host's devices",
+        "Isolation by": _engine(kind, facts) or ISOLATION.get(str(isolation), "not known"),
+        "Host system": _say(host.get("distribution")),
+        "Host kernel": kernel,
+        "Hardware": _machine(host),
+    }
+
+
+def _guest(stuff: Material, backend: str) -> JsonMap:
+    experiment = mapping(stuff.about.get("experiment"))
+    own = mapping(mapping(mapping(experiment.get("backends")).get(backend)).get("guest"))
+    return {**mapping(experiment.get("guest")), **{key: one for key, one in own.items() if one is not None}}
+
+
+def _prepared(stuff: Material, backend: str) -> JsonMap:
+    """Return what was prepared for the backend's first condition."""
+    for condition, one in mapping(stuff.about.get("conditions")).items():
+        if condition.split(" ")[0] == backend:
+            return mapping(mapping(one).get("facts"))
+    return {}
+
+
+def _application(guest: JsonMap) -> str:
+    command = guest.get("command")
+    told = " ".join(map(str, command)) if isinstance(command, list) else "the image's command"
+    return clean(told)
+
+
+def _image(stuff: Material, guest: JsonMap) -> str:
+    """Say what the root file system is made of."""
+    name = guest.get("image")
+    if name is None:
+        return "not known"
+    recipe = mapping(mapping(mapping(stuff.about.get("experiment")).get("images")).get(str(name)))
+    kinds = [f"{key} {_say(recipe[key])}" for key in ("oci", "disk") if key in recipe]
+    packages = recipe.get("packages")
+    told = " ".join([*kinds, _or_nothing(recipe.get("base"))]).strip()
+    return (
+        f"image {_say(name)}"
+        + (f": {told}" if recipe else ", built in")
+        + (f" with {_say(packages)}" if packages else "")
+    )
+
+
+def _guest_kernel(prepared: JsonMap) -> str:
+    package, version = prepared.get("kernel_package"), prepared.get("kernel_version")
+    if package is None:
+        return "its own, from its disk"
+    return f"its own: {_say(package)}" + (f" ({_say(version)})" if version else "")
+
+
+def _hardware(guest: JsonMap, facts: JsonMap) -> str:
+    given = f"{_say(guest.get('cpus'))} CPU, {_say(guest.get('memory'))}"
+    return ", ".join(
+        filter(None, [given, _or_nothing(facts.get("machine")), _or_nothing(facts.get("network"))])
+    )
+
+
+def _engine(kind: str, facts: JsonMap) -> str:
+    match kind:
+        case "docker":
+            return (
+                f"Docker {_say(facts.get('version'))}, {_say(facts.get('runtime'))} "
+                f"{_or_nothing(facts.get('runtime_version'))}".strip()
+                + f": namespaces and cgroups v{_say(facts.get('cgroup_version'))}"
+            )
+        case "libvirt":
+            by = "emulated, tcg" if facts.get("emulated") is True else _say(facts.get("accelerator"))
+            return (
+                f"QEMU {_say(facts.get('qemu_version'))} ({by}), libvirt {_say(facts.get('libvirt_version'))}"
+            )
+        case _:
+            return ""
+
+
+def _machine(host: JsonMap) -> str:
+    parts = [
+        _or_nothing(host.get("hardware")),
+        _or_nothing(host.get("cpu")),
+        f"{host['threads']} threads" if "threads" in host else "",
+        show_bytes(host["memory"]) if isinstance(host.get("memory"), int | float) else "",
+        "itself virtual" if host.get("virtualised") is True else "",
+    ]
+    return clean(", ".join(filter(None, parts))) or "not known"
+
+
+# --- method, environment, again ---------------------------------------------------------------------------
+
+
+def method(stuff: Material) -> Iterator[tuple[str, str]]:
+    """Yield how it was measured, as the run's own plan says."""
+    plan, head = mapping(stuff.about.get("plan")), stuff.head
+    trials = mapping(mapping(stuff.about.get("experiment")).get("trials"))
+    order = str(plan.get("order", ""))
+    yield "Trial", "one life of a fresh instance: create, start, ready, observe, stop, destroy"
+    warmup = plan.get("warmup")
+    warm = (
+        f", after {warmup} warm-up{'' if warmup == 1 else 's'}, stored but never summarised" if warmup else ""
+    )
+    yield "Repetitions", f"{head.count} measured trials of every condition{warm}"
+    yield "Order", f"{ORDERS.get(order, order or 'not known')} (seed {head.seed})"
+    if head.only:
+        yield "Selection", f"--only {clean(' '.join(head.only))}: other conditions of the file were not run"
+    if ready := mapping(_guest(stuff, "").get("ready")):
+        yield "Ready", _readiness(ready)
+    yield "Clock", "the host's monotonic clock for every duration; no engine's and no guest's clock is used"
+    yield (
+        "Statistics",
+        (
+            f"medians; intervals at {stuff.summary.confidence:.0%} by order statistics, none below 6 "
+            "values, lowered by the instrument's resolution; outliers (modified z-score beyond 3.5) are "
+            "flagged and stay in"
+        ),
+    )
+    if "timeout" in trials:
+        yield "Patience", f"each step may take {trials['timeout']}; a failed trial is a record without values"
+    if stuff.resumed:
+        yield (
+            "Interruptions",
+            f"the run was taken up again {stuff.resumed} time{'s' if stuff.resumed > 1 else ''}",
+        )
+    yield "Scope", "one host is one sample: these numbers hold on this host"
+
+
+def _readiness(ready: JsonMap) -> str:
+    kind, settings = next(iter(ready.items()))
+    told = ", ".join(f"{key} {_say(value)}" for key, value in mapping(settings).items())
+    return f"when the probe {kind} succeeds ({told}); the same probe on every backend"
+
+
+def environment(stuff: Material) -> Iterator[Facts]:
+    """Yield what host, engines and metrics were; long values are cut, with a note."""
+    about = stuff.about
+    if host := mapping(about.get("host")):
+        yield Facts("Host", tuple(_rows(host)))
+    for name, backend in mapping(about.get("backends")).items():
+        facts = mapping(backend)
+        rows = [("kind", _say(facts.get("kind"))), ("isolation", _say(facts.get("isolation")))]
+        rows += _rows(mapping(facts.get("facts")))
+        rows += _rows(mapping(facts.get("options")), "option ")
+        yield Facts(f"Backend {name}", tuple(rows))
+    for name, condition in mapping(about.get("conditions")).items():
+        if rows := list(_rows(mapping(mapping(condition).get("facts")))):
+            yield Facts(f"Condition {name}", tuple(rows))
+    options = [(name, _say(one)) for name, one in mapping(about.get("metrics")).items() if one]
+    if options:
+        yield Facts("Options of metrics", tuple(options))
+    run = [("run", stuff.head.run), ("experiment.yaml", f"SHA-256 {stuff.head.experiment_sha256}")]
+    if git := mapping(about.get("git")):
+        dirty = ", with changes that were not committed" if git.get("dirty") else ""
+        run.append(("git commit", f"{_say(git.get('commit'))}{dirty}"))
+    yield Facts("Run", tuple(run))
+
+
+def _rows(facts: JsonMap, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in facts.items():
+        size = name in BYTES and isinstance(value, int | float) and not isinstance(value, bool)
+        yield clean(f"{prefix}{name}"), show_bytes(value) if size else _say(value)
+
+
+def _say(value: Any) -> str:
+    """Write a fact for people."""
+    match value:
+        case None:
+            return "not known"
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            return ", ".join(f"{key}: {_say(one)}" for key, one in value.items())
+        case list():
+            return " ".join(map(_say, value))
+        case "":
+            return "none"
+    text = clean(str(value))
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... (cut; run.json has all of it)"
+
+
+def _or_nothing(value: Any) -> str:
+    return "" if value is None or value == "" else _say(value)
+
+
+def commands(stuff: Material) -> Iterator[str]:
+    """Yield the commands that measure again and that show this run again."""
+    head = stuff.head
+    folder = f"results/{head.name}/{head.run}"
+    version = str(stuff.about.get("vmvc", ""))
+    if version and all(part.isalnum() for part in version.split(".")):
+        yield f"pip install vmvc=={version}"
+    only = "".join(f" --only {_quote(one)}" for one in head.only)
+    yield f"vmvc run {folder}/experiment.yaml --trials {head.count}{only}"
+    yield f"vmvc show {folder}"
+    yield f"vmvc report {folder}"
+
+
+def _quote(text: str) -> str:
+    import shlex
+
+    return shlex.quote(clean(text))

@@ -1,0 +1,44 @@
+"""summary.json and its journal -> the summary again, without making it, where neither was changed since.
+
+Intervals by bootstrap take seconds; what stands in the file already is the same to the byte. The seal is a
+digest of the journal, of vmvc's version and of all else in the file, so a summary that is old, torn or edited
+by hand does not fit it and is made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from pydantic import ValidationError
+
+import vmvc
+from vmvc.errors import ResultsError
+from vmvc.records import Summary
+
+
+def sealed(summary: Summary, journal: Path) -> Summary:
+    """Return the summary with its seal.
+
+    Raises: ResultsError where the journal cannot be read.
+    """
+    try:
+        with journal.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+    except OSError as error:
+        raise ResultsError(f"{journal}: {error.strerror}") from error
+    bare = summary.model_copy(update={"seal": ""})
+    digest.update(f"\n{vmvc.__version__}\n{bare.model_dump_json(exclude_none=True)}".encode())
+    return summary.model_copy(update={"seal": digest.hexdigest()})
+
+
+def stored(folder: Path) -> Summary | None:
+    """Return what summary.json says; ``None`` where it is not there, or not what was made of the journal.
+
+    Raises: ResultsError where the journal cannot be read.
+    """
+    try:
+        summary = Summary.model_validate_json((folder / "summary.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return summary if summary.seal and summary == sealed(summary, folder / "journal.jsonl") else None
