@@ -80,8 +80,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_places(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the host's lock and the fake engine's state of tests apart from those of real runs."""
+    """Keep the host's lock and the values of tuned settings of tests apart from those of real runs."""
     monkeypatch.setenv("VMVC_LOCK", str(tmp_path_factory.mktemp("lock") / "vmvc.lock"))
+    monkeypatch.setenv("VMVC_STATE", str(tmp_path_factory.mktemp("state") / "vmvc"))
 
 
 @pytest.fixture

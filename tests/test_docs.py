@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from click import Context, Group
@@ -14,8 +15,9 @@ from vmvc.errors import ExitCode
 from vmvc.records import Comparison, SummaryRow, Trend
 from vmvc.records_claims import VerdictRecord
 from vmvc.results import MEASUREMENT_COLUMNS, SUMMARY_COLUMNS
-from vmvc.spec import Experiment, Trials
+from vmvc.spec import Experiment, Factors, Trials
 from vmvc.spec_claims import ON_ONE, ON_SEVERAL
+from vmvc.spec_host import CODES, GROUPS, Setting
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -90,7 +92,7 @@ def test_every_form_of_claim_is_there(form: str) -> None:
     assert f"\n| `{form}: " in README
 
 
-@pytest.mark.parametrize("key", [*Experiment.model_fields, *Trials.model_fields])
+@pytest.mark.parametrize("key", [*Experiment.model_fields, *Factors.model_fields, *Trials.model_fields])
 def test_every_key_of_the_language_is_there(key: str) -> None:
     assert f"`{key.rstrip('_')}`" in README
 
@@ -105,3 +107,17 @@ def test_every_example_is_named_and_every_named_one_exists() -> None:
 )
 def test_every_path_that_is_named_exists(name: str) -> None:
     assert (ROOT / name).exists()
+
+
+@pytest.mark.parametrize("name", [*CODES, *GROUPS, *get_args(Setting), "wait_timeout"])
+def test_every_finding_and_setting_of_the_host_is_there(name: str) -> None:
+    section = README[README.index("\n## Noise\n") : README.index("\n## A run's folder\n")]
+    assert re.search(rf"\b{name}\b", section)
+
+
+@pytest.mark.parametrize(("group", "codes"), GROUPS.items())
+def test_every_group_is_told_as_it_is(group: str, codes: tuple[str, ...]) -> None:
+    found = re.search(rf"`{group}` stands for|`{group}` for", README)
+    assert found is not None
+    told = re.findall(r"`(\w+)`", README[found.end() : found.end() + 200].split(".")[0].split(";")[0])
+    assert tuple(told) == codes

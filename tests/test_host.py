@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import mmap
 import os
 import platform
+import shutil
+import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +21,9 @@ import pytest
 
 from vmvc import host
 from vmvc.contract import Scalar, Severity
+from vmvc.host import counters, kernel_log, neighbours
+from vmvc.host.state import look
+from vmvc.spec_host import CODES
 
 GIB = 2**30
 QUIET = host.State(
@@ -28,12 +34,18 @@ QUIET = host.State(
     load=0.4,
     steal=0.0,
     free={"/data": 50 * GIB},
+    runnable=1.0,
+    steal_now=0.01,
+    throttled=0,
+    hottest=(60.0, 100.0),
 )
 BARE: Mapping[str, Scalar] = {
     "governor": "performance",
     "ksm_run": 0,
     "turbo": False,
     "virtualised": False,
+    "smt": False,
+    "thp": "madvise",
 }
 
 
@@ -42,6 +54,13 @@ def planted(root: Path, files: Mapping[str, str]) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     return root
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def codes(about: Mapping[str, Scalar], state: host.State) -> list[str]:
@@ -61,6 +80,8 @@ def test_a_server_is_described(tmp_path: Path) -> None:
             f"{cpu}/cpu1/cpufreq/scaling_governor": "performance\n",
             f"{cpu}/intel_pstate/no_turbo": "0\n",
             f"{cpu}/smt/active": "1\n",
+            "sys/module/kvm_intel/parameters/nested": "Y\n",
+            "proc/sys/kernel/randomize_va_space": "2\n",
             "sys/class/dmi/id/sys_vendor": "Dell Inc.\n",
             "sys/class/dmi/id/product_name": "PowerEdge\n",
             "sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never\n",
@@ -76,6 +97,8 @@ def test_a_server_is_described(tmp_path: Path) -> None:
         "governor": "performance, powersave",
         "turbo": True,
         "smt": True,
+        "nested": True,
+        "aslr": 2,
         "hardware": "Dell Inc. PowerEdge",
         "virtualised": False,
         "thp": "madvise",
@@ -141,6 +164,12 @@ def test_a_quiet_host_has_no_findings() -> None:
         ({"memory": 4 * GIB, "available": GIB - 1}, "host.memory"),
         ({"free": {"/data": 50 * GIB, "/tmp": 2 * GIB - 1}}, "host.disk"),
         ({"swap_used": 4096}, "host.swap"),
+        ({"runnable": 2.5}, "host.runnable"),
+        ({"steal_now": 0.011}, "host.steal"),
+        ({"throttled": 3}, "host.throttling"),
+        ({"hottest": (91.0, 100.0)}, "host.temperature"),
+        ({"guests": {"containerd-shim": 2}}, "host.guests"),
+        ({"clocks": ("chronyd",)}, "host.clock"),
     ],
 )
 def test_a_state_that_spoils_numbers_is_found(change: Mapping[str, object], code: str) -> None:
@@ -149,7 +178,14 @@ def test_a_state_that_spoils_numbers_is_found(change: Mapping[str, object], code
 
 
 @pytest.mark.parametrize(
-    "change", [{"load": 2.0}, {"memory": 4 * GIB, "available": GIB}, {"free": {"/data": 2 * GIB}}]
+    "change",
+    [
+        {"load": 2.0},
+        {"memory": 4 * GIB, "available": GIB},
+        {"free": {"/data": 2 * GIB}},
+        {"runnable": 2.0},
+        {"hottest": (90.0, 100.0)},
+    ],
 )
 def test_the_limit_itself_is_well(change: Mapping[str, object]) -> None:
     fields = {name: getattr(QUIET, name) for name in QUIET.__slots__}
@@ -163,6 +199,8 @@ def test_the_limit_itself_is_well(change: Mapping[str, object]) -> None:
         ({"ksm_run": 1}, "host.ksm"),
         ({"turbo": True}, "host.turbo"),
         ({"virtualised": True}, "host.virtualised"),
+        ({"smt": True}, "host.smt"),
+        ({"thp": "always"}, "host.thp"),
     ],
 )
 def test_a_setting_that_spoils_numbers_is_found(change: Mapping[str, Scalar], code: str) -> None:
@@ -171,17 +209,22 @@ def test_a_setting_that_spoils_numbers_is_found(change: Mapping[str, Scalar], co
 
 def test_every_finding_has_value_and_remedy() -> None:
     worst = host.State(
-        threads=2, memory=GIB, available=2**20, swap_used=2**20, load=9.5, steal=0.123, free={"/data": 2**20}
-    )
+        threads=2, memory=GIB, available=2**20, swap_used=2**20, load=9.5, steal=0.123, free={"/data": 2**20},
+        runnable=7.0, steal_now=0.25, throttled=12, hottest=(97.4, 100.0),
+        guests={"qemu-system-x86": 1, "containerd-shim": 2}, clocks=("chronyd",),
+    )  # fmt: skip
     bad: dict[str, Scalar] = {
         "governor": "ondemand",
         "ksm_run": 1,
         "ksm_pages_sharing": 77,
         "turbo": True,
         "virtualised": True,
+        "nested": True,
+        "smt": True,
+        "thp": "always",
     }
     found = {finding.code: finding for finding in host.judge(bad, worst)}
-    assert len(found) == 8
+    assert {code.removeprefix("host.") for code in found} == set(CODES)
     for finding in found.values():
         assert finding.severity in (Severity.WARNING, Severity.INFO)
         assert finding.remedy
@@ -193,15 +236,90 @@ def test_every_finding_has_value_and_remedy() -> None:
         "host.ksm": "77",
         "host.governor": "ondemand",
         "host.virtualised": "12.3%",
+        "host.runnable": "7 other tasks want one of 2 CPUs",
+        "host.steal": "25.0%",
+        "host.throttling": "12 times",
+        "host.temperature": "97 degrees Celsius and slows down at 100",
+        "host.guests": "2 of containerd-shim, 1 of qemu-system-x86",
+        "host.clock": "chronyd",
     }
     for code, text in shown.items():
         assert text in found[code].what
 
 
-def test_this_host_is_judged_without_error() -> None:
-    assert [finding.code for finding in host.findings()] == list(
-        dict.fromkeys(finding.code for finding in host.findings())
+def test_the_cpu_that_is_closest_to_its_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk may be as hot as it likes, and a sensor without a limit says nothing."""
+    sensors = {
+        "nvme": [SimpleNamespace(current=99.0, high=80.0, critical=85.0)],
+        "coretemp": [
+            SimpleNamespace(current=70.0, high=80.0, critical=100.0),
+            SimpleNamespace(current=95.0, high=None, critical=None),
+        ],
+        "k10temp": [SimpleNamespace(current=68.0, high=70.0, critical=None)],
+    }
+    monkeypatch.setattr(psutil, "sensors_temperatures", lambda: sensors)
+    assert look().hottest == (68.0, 70.0)
+    monkeypatch.setattr(psutil, "sensors_temperatures", lambda: {"nvme": sensors["nvme"]})
+    assert look().hottest is None
+
+
+def test_steal_is_that_since_an_earlier_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten CPU-seconds in a hundred, less the one tick by which the counter may be too high."""
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical=True: 4)
+    now = host.Noise(125.0, 0, 11.0 + counters.tick(), None, {})
+    monkeypatch.setattr(counters, "noise", lambda: now)
+    before = dataclasses.replace(now, at=100.0, steal=1.0)
+    assert look(before).steal_now == pytest.approx(0.1)
+    assert look(dataclasses.replace(before, steal=None)).steal_now is None
+
+
+def test_nesting_is_a_matter_of_a_virtual_host() -> None:
+    assert codes({**BARE, "nested": True}, QUIET) == []
+    assert codes({**BARE, "nested": False, "virtualised": True}, QUIET) == ["host.virtualised", "host.nested"]
+
+
+def test_other_guests_are_told_from_other_programs() -> None:
+    """The kernel keeps 15 characters of a name."""
+    names = ["qemu-system-x86", "qemu-img", "containerd-shim", "containerd", "conmon", "bash", "firecracker"]
+    names += ["cloud-hyperviso"]
+    assert neighbours.guests(names) == {
+        **dict.fromkeys(("qemu-system-x86", "containerd-shim", "conmon", "firecracker", "cloud-hyperviso"), 1)
+    }
+    assert neighbours.clocks(["systemd-timesyn", "systemd-udevd", "chronyd", "chronyd"]) == (
+        *("chronyd", "systemd-timesyncd"),
     )
+
+
+def test_what_this_process_started_and_what_started_it_are_no_neighbours() -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    try:
+        others = neighbours.programs()
+        assert not {child.pid, os.getpid(), os.getppid()} & others.keys()
+        assert others
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_stranger_that_is_a_guest_is_seen(tmp_path: Path) -> None:
+    """A process of another session and parent that has the name of a virtual machine monitor."""
+    program = tmp_path / "firecracker"
+    shutil.copy(shutil.which("sleep") or "", program)
+    started = subprocess.run(
+        ["setsid", "-f", "sh", "-c", f'echo $$; exec "{program}" 60 >/dev/null 2>&1'],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    pid = int(started.stdout)
+    try:
+        wait_for(lambda: Path(f"/proc/{pid}/comm").read_text() == "firecracker\n")
+        assert look().guests.get("firecracker", 0) >= 1
+    finally:
+        os.kill(pid, 9)
+
+
+def test_this_host_is_judged_without_error() -> None:
+    found = [finding.code for finding in host.findings()]
+    assert found == list(dict.fromkeys(found))
 
 
 def test_a_working_directory_that_is_gone_does_no_harm(
@@ -237,6 +355,124 @@ def test_noise_that_the_host_does_not_show_is_left_out() -> None:
         "seconds": 1.0,
         "context_switches": 0,
     }
+
+
+def noisy(**found: float) -> list[str]:
+    noise = {"seconds": 10.0, **found}
+    return [finding.code for finding in host.noise_findings(noise, threads=4, cpus=1, room=4)]
+
+
+def test_a_quiet_trial_has_no_findings() -> None:
+    assert noisy() == []
+    assert noisy(steal_s=0.41, cpu_pressure_s=1.0, throttle_events=0) == []
+
+
+@pytest.mark.parametrize(
+    ("noise", "code"),
+    [
+        ({"steal_s": 0.42}, "host.steal"),
+        ({"cpu_pressure_s": 1.01}, "host.pressure"),
+        ({"throttle_events": 1}, "host.throttling"),
+    ],
+)
+def test_a_trial_that_was_disturbed_is_flagged(noise: Mapping[str, float], code: str) -> None:
+    assert noisy(**noise) == [code]
+
+
+def test_one_tick_of_steal_proves_nothing() -> None:
+    short = {"seconds": 0.1, "steal_s": 0.01}
+    assert list(host.noise_findings(short, threads=2, cpus=1, room=2)) == []
+
+
+def test_a_guest_that_may_use_all_cpus_waits_for_itself() -> None:
+    noise = {"seconds": 1.0, "cpu_pressure_s": 0.9}
+    assert list(host.noise_findings(noise, threads=8, cpus=2, room=2)) == []
+    assert [one.code for one in host.noise_findings(noise, threads=8, cpus=2, room=3)] == ["host.pressure"]
+
+
+def test_throttling_is_counted_once_for_a_package(tmp_path: Path) -> None:
+    assert counters.throttled(tmp_path) is None
+    folder = "sys/devices/system/cpu/cpu{}/thermal_throttle"
+    counts = {"core_throttle_count": "2\n", "package_throttle_count": "5\n"}
+    files = {f"{folder.format(cpu)}/{name}": text for cpu in (0, 11) for name, text in counts.items()}
+    assert counters.throttled(planted(tmp_path, files)) == 9
+    before = host.Noise(0.0, 0, None, None, {}, 9)
+    assert host.noise_between(before, dataclasses.replace(before, throttled=11))["throttle_events"] == 2
+
+
+# --- the kernel's log -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("record", "severity", "line"),
+    [
+        (b"4,339,5140900,-;e1000: link down\n SUBSYSTEM=pci\n", 4, "e1000: link down"),
+        (b"30,340,5690716,c;systemd: started\n", 6, "systemd: started"),
+        (rb"11,1,2,-;red \x1b[31m text \xf0\x9f", 3, "red [31m text"),
+        ("12,1,2,-;\x1b[2J\u202ehidden ünïcødé".encode(), 4, "[2Jhidden ünïcødé"),
+        (b"3,1,2,-;" + b"x" * 1000, 3, "x" * 200),
+        (b"nonsense", 7, ""),
+    ],
+)
+def test_a_record_of_the_kernel_is_read(record: bytes, severity: int, line: str) -> None:
+    assert kernel_log.parse(record) == (severity, line)
+
+
+def test_the_last_warnings_are_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A reader gets one record at a time, EPIPE where some were overwritten, EAGAIN at the end."""
+    log: list[bytes | OSError] = [b"6,1,1,-;quiet", OSError(errno.EPIPE, "overwritten")]
+    log += [f"{number % 5},1,1,-;line {number}".encode() for number in range(8)]
+    log += [OSError(errno.EAGAIN, "no more"), b"2,1,1,-;later"]
+
+    def read(file: int, size: int) -> bytes:
+        assert size >= 8192
+        one = log.pop(0)
+        if isinstance(one, OSError):
+            raise one
+        return one
+
+    (tmp_path / "kmsg").touch()
+    with host.KernelLog(tmp_path / "kmsg") as book:
+        monkeypatch.setattr(os, "read", read)
+        seen = book.new()
+    monkeypatch.undo()
+    assert seen is not None
+    assert (seen.grave, seen.last) == (8, tuple(f"line {number}" for number in range(3, 8)))
+    (finding,) = seen.findings()
+    assert finding.code == "host.kernel-log"
+    assert "8 times" in finding.what
+    assert finding.what.endswith("the last of them line 3; line 4; line 5; line 6; line 7")
+    assert kernel_log.Lines(0, ()).findings() == ()
+
+
+def test_a_log_that_may_not_be_read_is_no_silent_log(tmp_path: Path) -> None:
+    with host.KernelLog(tmp_path / "missing") as book:
+        assert book.new() is None
+    assert book.new() is None
+
+
+def test_a_kernel_that_writes_without_end_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with host.KernelLog(Path(os.devnull)) as book:
+        monkeypatch.setattr(os, "read", lambda file, size: b"4,1,1,-;again")
+        seen = book.new()
+    assert seen is not None
+    assert seen.grave == kernel_log.MOST
+
+
+@pytest.mark.real("root")
+def test_this_kernel_is_heard() -> None:
+    text = f"vmvc test {time.monotonic_ns()}"
+    Path("/dev/kmsg").write_text(f"<4>{text} of before\n")
+    with host.KernelLog() as book:
+        before = book.new()
+        assert before is not None
+        assert not any(text in line for line in before.last)
+        Path("/dev/kmsg").write_text(f"<4>{text}\n")
+        Path("/dev/kmsg").write_text("<6>vmvc test: of no interest\n")
+        seen = book.new()
+        assert seen is not None
+        assert [line for line in seen.last if text in line] == [text]
+        assert not any("of no interest" in line for line in seen.last)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc/stat and /proc/pressure are Linux's")

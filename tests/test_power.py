@@ -55,7 +55,7 @@ def pilot(tmp_path: Path, loaded: load.Loaded) -> Callable[..., Path]:
                         backend=condition,
                         condition=condition,
                         factors={},
-                        metrics=("startup",),
+                        metrics=("startup", "memory"),
                         instance="x",
                         wall=f"2026-11-25T10:{number // 30:02}:{number % 30 * 2:02}.000+00:00",
                         outcome="measured",

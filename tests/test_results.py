@@ -312,3 +312,55 @@ def test_files_fit_their_schemas(folder: Callable[..., Path]) -> None:
 def _lines(path: Path) -> Iterator[object]:
     for line in path.read_text().splitlines():
         yield json.loads(line)
+
+
+# --- series -----------------------------------------------------------------------------------------------
+
+SERIES = {
+    "metric": "density",
+    "columns": {"instance": "1", "ready": "s", "disk": "B"},
+    "rows": ({"instance": 1, "ready": 0.5}, {"instance": 2, "ready": 0.1 + 0.2, "disk": 4096}),
+}
+
+
+def test_a_series_becomes_a_file_with_a_row_each_and_absence_is_empty(folder: Callable[..., Path]) -> None:
+    where = folder(
+        trial(1),
+        trial(2, "fake guest.memory=1GiB", factors={"guest.memory": "1GiB"}, series=(SERIES,)),
+        trial(3, warmup=True, series=(SERIES,)),
+    )
+    results.rebuild(where)
+    assert (where / "series-density.csv").read_text().splitlines() == [
+        "run,trial,block,position,warmup,backend,condition,instance,ready,disk,guest.memory",
+        "r1,2,2,1,false,fake,fake guest.memory=1GiB,1,0.5,,1GiB",
+        "r1,2,2,1,false,fake,fake guest.memory=1GiB,2,0.30000000000000004,4096,1GiB",
+        "r1,3,3,1,true,other,other,1,0.5,,",
+        "r1,3,3,1,true,other,other,2,0.30000000000000004,4096,",
+    ]
+
+
+def test_each_metric_with_series_has_its_file_and_others_none(folder: Callable[..., Path]) -> None:
+    wider = {"metric": "load", "columns": {"at": "s"}, "rows": ({"at": 1.0},)}
+    where = folder(trial(1, series=(SERIES, wider)), trial(2))
+    results.rebuild(where)
+    assert sorted(path.name for path in where.glob("series-*")) == ["series-density.csv", "series-load.csv"]
+    assert len((where / "series-load.csv").read_text().splitlines()) == 2
+
+
+def test_columns_that_a_later_trial_adds_are_there_for_all(folder: Callable[..., Path]) -> None:
+    more = {**SERIES, "columns": {"instance": "1", "swap": "B"}, "rows": ({"instance": 1, "swap": 7},)}
+    where = folder(trial(1, series=(SERIES,)), trial(2, series=(more,)))
+    results.rebuild(where)
+    head, first, _, last = (where / "series-density.csv").read_text().splitlines()
+    assert head.split(",")[7:11] == ["instance", "ready", "disk", "swap"]
+    assert first.split(",")[7:11] == ["1", "0.5", "", ""]
+    assert last.split(",")[7:11] == ["1", "", "", "7"]
+
+
+def test_a_journal_of_before_there_were_series_has_none(folder: Callable[..., Path]) -> None:
+    where = folder(trial(1))
+    path = where / "journal.jsonl"
+    path.write_text(path.read_text().replace(',"series":[]', ""))
+    assert "series" not in path.read_text()
+    assert results.rebuild(where).measured == 1
+    assert not list(where.glob("series-*"))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from vmvc import journal, worker
+from vmvc import host, journal, worker
 from vmvc.backends.fake import FakeBackend, FakeOptions
 from vmvc.cli.progress import Quiet
-from vmvc.contract import Backend, Guest
+from vmvc.contract import Backend, Finding, Guest, Severity
 from vmvc.errors import CleanupError, Interrupted
+from vmvc.host import KernelLog
+from vmvc.host.kernel_log import Lines
 from vmvc.journal import Journal
 from vmvc.metrics.shutdown import Shutdown
 from vmvc.metrics.startup import Startup
@@ -42,6 +44,7 @@ class Bench:
         }
         self.settings = Trials(count=3, warmup=0, order="interleaved", timeout=5.0, stop_timeout=2.0)
         self.watcher: Quiet = Quiet()
+        self.disturbed: Callable[[], Sequence[Finding]] = tuple
 
     def bind(self, condition: Condition) -> tuple[Backend, Guest]:
         return self.backends[condition.backend], GUEST
@@ -49,7 +52,7 @@ class Bench:
     def run(self, *done: int) -> Tally:
         plan = Plan({name: {} for name in self.backends}, (("startup", "shutdown"),), self.settings)
         metrics = (Startup(Startup.options_model()), Shutdown(Shutdown.options_model()))
-        campaign = Campaign("r1", plan, self.bind, metrics, self.folder / "logs")
+        campaign = Campaign("r1", plan, self.bind, metrics, self.folder / "logs", self.disturbed)
         with Journal(self.folder / "journal.jsonl") as book:
             return Runner(campaign, self.worker, self.watcher, self.signals).run(book, done)
 
@@ -61,6 +64,13 @@ class Bench:
     @property
     def left(self) -> list[str]:
         return [one.tag.name for used in self.backends.values() for one in used.leftovers()]
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what else this host does out of the records."""
+    monkeypatch.setattr(host, "noise_findings", lambda found, *, threads, cpus, room: ())
+    monkeypatch.setattr(KernelLog, "new", lambda self: None)
 
 
 @pytest.fixture
@@ -86,6 +96,39 @@ def test_every_trial_is_measured_and_recorded(bench: Bench) -> None:
         assert all(reading.unit == "s" and reading.value >= 0 for reading in record.readings)
     assert (bench.folder / "logs" / "trial-1.console").read_text().startswith("fake guest: booting")
     assert bench.left == []
+
+
+def test_a_trial_that_was_disturbed_is_flagged_and_stays(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the host did before a trial is not the trial's; what it did meanwhile is."""
+    monkeypatch.undo()
+    steal, looks = [0.0, 0.0, 0.0, 50.0, 50.0, 50.0], iter(range(6))
+    lines = iter([9, 0, 9, 2, 0, 0])
+    monkeypatch.setattr(
+        host, "noise", lambda: host.Noise(float(at := next(looks)), 0, steal[at], None, {"cpu": 0.0})
+    )
+    monkeypatch.setattr(KernelLog, "new", lambda self: Lines(count := next(lines), ("a fan failed",) * count))
+    assert bench.run() == Tally(measured=3)
+    found = [[finding.code for finding in record.findings] for record in bench.records]
+    assert found == [[], ["host.steal", "host.kernel-log"], []]
+    assert [record.noise["kernel_warnings"] for record in bench.records] == [0, 2, 0]
+    assert all("ready" in {one.quantity for one in record.readings} for record in bench.records)
+
+
+def test_a_log_that_cannot_be_read_counts_nothing(bench: Bench) -> None:
+    bench.run()
+    assert not any("kernel_warnings" in record.noise for record in bench.records)
+
+
+def test_a_host_that_no_longer_is_as_tuned_is_told_with_each_trial(bench: Bench) -> None:
+    changed = Finding("tune.changed", Severity.WARNING, "the governor is powersave again", "see who did it")
+    answers = iter([[], [changed], [changed]])
+    bench.disturbed = lambda: next(answers)
+    bench.run()
+    assert [[one.code for one in record.findings] for record in bench.records] == [
+        *([], ["tune.changed"], ["tune.changed"])
+    ]
 
 
 def test_what_is_done_is_not_run_again(bench: Bench) -> None:

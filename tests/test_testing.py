@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import subprocess
 import tempfile
@@ -27,7 +28,9 @@ from vmvc.contract import (
     DiskUsage,
     Finding,
     Guest,
+    Instance,
     Metric,
+    Observation,
     Observes,
     Options,
     Preparation,
@@ -36,10 +39,19 @@ from vmvc.contract import (
     Reading,
     Scalar,
     Scene,
+    Series,
     Severity,
     Tag,
 )
-from vmvc.errors import CleanupError, DeadlineExceeded, StepFailed, Unavailable, VmvcError
+from vmvc.errors import (
+    CleanupError,
+    DeadlineExceeded,
+    Fault,
+    InputError,
+    StepFailed,
+    Unavailable,
+    VmvcError,
+)
 from vmvc.spec import BUILT_IN_IMAGES, Console, Exec, Http, ReadyConsole, ReadyExec, ReadyHttp
 from vmvc.testing import BackendContract, MetricContract
 from vmvc.testing import backend as backend_contract
@@ -51,6 +63,7 @@ class FakeContract(BackendContract):
     """The contract of the fake backend, or of a faulty variant of it."""
 
     timeout = 10.0
+    has_forget = True
     backend_type: ClassVar[type[FakeBackend]] = FakeBackend
     state: ClassVar[tempfile.TemporaryDirectory[str]]
 
@@ -97,6 +110,12 @@ class FakeContract(BackendContract):
 
     def shows(self, variable: str) -> Sequence[str]:
         return ("printenv", variable)
+
+    def cpus_of(self, instance: Instance) -> set[tuple[int, ...]]:
+        """A thread of this process has no CPUs of its own: the guest's folder says which it was told."""
+        assert isinstance(instance, FakeInstance)
+        told = instance.cpuset()
+        return {told if told is not None else tuple(sorted(os.sched_getaffinity(0)))}
 
 
 class TestFake(FakeContract):
@@ -470,7 +489,20 @@ class UncloseableConsole(FakeInstance):
         return Uncloseable(super().console())
 
 
+class IgnoresItsCpus(FakeInstance):
+    def start(self) -> None:
+        self.guest = replace(self.guest, cpuset=None)
+        super().start()
+
+
 # --- faulty backends --------------------------------------------------------------------------------------
+
+
+class RefusesCpusWithoutAWord(FakeBackend):
+    def prepare(self, guest: Guest) -> Preparation:
+        if guest.cpuset is not None:
+            raise InputError(Fault("no"))
+        return super().prepare(guest)
 
 
 class BadKind(FakeBackend):
@@ -565,6 +597,18 @@ class ClosesForGood(FakeBackend):
         return super().describe()
 
 
+class LosesMember(FakeBackend):
+    def instance(self, tag: Tag, guest: Guest) -> FakeInstance:
+        return super().instance(replace(tag, member=0), guest)
+
+
+class DestroysByTrial(FakeInstance):
+    def destroy(self) -> None:
+        for folder in self._script.folder.glob(f"{self.tag.name}-m*"):
+            shutil.rmtree(folder)
+        super().destroy()
+
+
 class PreparesAnew(FakeBackend):
     def prepare(self, guest: Guest) -> Preparation:
         return Preparation(facts={"image": uuid.uuid4().hex})
@@ -607,7 +651,23 @@ def _with(instance: type[FakeInstance]) -> type[FakeBackend]:
     return type(instance.__name__, (FakeBackend,), {"instance_type": instance})
 
 
+class FetchesNothing(FakeBackend):
+    def fetch(self, guest: Guest) -> None:
+        pass
+
+
+class ForgetsOnce(FakeBackend):
+    def forget(self, guest: Guest) -> None:
+        if self._gone.exists():
+            raise StepFailed("there is no image")
+        super().forget(guest)
+
+
 FAULTS: Sequence[tuple[type[FakeInstance | FakeBackend], str, tuple[object, ...]]] = [
+    (IgnoresItsCpus, "a_guest_stays_on_its_cpus_or_is_refused", ()),
+    (RefusesCpusWithoutAWord, "a_guest_stays_on_its_cpus_or_is_refused", ()),
+    (FetchesNothing, "an_image_that_was_removed_comes_back", ()),
+    (ForgetsOnce, "an_image_that_was_removed_comes_back", ()),
     (JoinsArgvInShell, "run_passes_every_argument_as_given", ()),
     (JoinsAndSplitsArgv, "run_passes_every_argument_as_given", ()),
     (LosesEmptyArguments, "run_passes_every_argument_as_given", ()),
@@ -650,6 +710,8 @@ FAULTS: Sequence[tuple[type[FakeInstance | FakeBackend], str, tuple[object, ...]
     (AliveForEver, "a_life", ()),
     (SharesPort, "two_side_by_side_do_not_mix", ()),
     (WandersPort, "an_endpoint_stays_the_same", ()),
+    (LosesMember, "members_of_a_fleet_are_told_apart", ()),
+    (DestroysByTrial, "members_of_a_fleet_are_told_apart", ()),
     (GhostProcesses, "processes_exist", ()),
     (NoProcesses, "processes_exist", ()),
     (TwiceCountedProcesses, "processes_exist", ()),
@@ -790,7 +852,7 @@ class Lateness(Metric):
     observes = Observes.EVENTS
     says = "how late things were"
 
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         if "started" in scene.events:
             yield Reading("started", 0.5, 0.0)
         else:
@@ -831,51 +893,74 @@ class UnpicklableMetric(Lateness):
 
 
 class ForgetsOne(Lateness):
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         return list(super().observe(scene))[:1]
 
 
 class SaysOneTwice(Lateness):
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         return [*super().observe(scene), Absent("moon", "again")]
 
 
 class Undeclared(Lateness):
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         return [*super().observe(scene), Reading("sun", 1.0)]
 
 
 class NotANumber(Lateness):
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         return [Reading("started", math.nan), Absent("moon", "x")]
 
 
 class NumpyLike(Lateness):
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         return [Reading("started", True), Absent("moon", "x")]
 
 
 class NegativeResolution(Lateness):
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         return [Reading("started", 1.0, -0.1), Absent("moon", "x")]
 
 
 class NoReason(Lateness):
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         return [Reading("started", 1.0), Absent("moon", "")]
 
 
 class ZeroForMissing(Lateness):
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         return [Reading("started", 0.0), Absent("moon", "x")]
 
 
 class WorksOnce(Lateness):
     asked = 0
 
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterable[Observation]:
         self.asked += 1
         return super().observe(scene) if self.asked == 1 else ()
+
+
+class StraySeries(Lateness):
+    def observe(self, scene: Scene) -> Iterable[Observation]:
+        return [
+            *super().observe(scene),
+            Series({"at": "s", "size": "B"}, [{"at": 1.0}, {"size": 2.0, "mass": 3.0}]),
+        ]
+
+
+class SeriesWithoutUnit(Lateness):
+    def observe(self, scene: Scene) -> Iterable[Observation]:
+        return [*super().observe(scene), Series({"at": "ms"}, [])]
+
+
+class FindsWithoutCure(Lateness):
+    def observe(self, scene: Scene) -> Iterable[Observation]:
+        return [*super().observe(scene), Finding("late.very", Severity.INFO, "it was late")]
+
+
+class NoLife(Lateness):
+    def lives(self) -> int:
+        return 0
 
 
 METRIC_FAULTS: Sequence[tuple[type[Metric], str]] = [
@@ -892,6 +977,10 @@ METRIC_FAULTS: Sequence[tuple[type[Metric], str]] = [
     (NumpyLike, "every_quantity_comes_exactly_once"),
     (NegativeResolution, "every_quantity_comes_exactly_once"),
     (NoReason, "every_quantity_comes_exactly_once"),
+    (StraySeries, "every_quantity_comes_exactly_once"),
+    (SeriesWithoutUnit, "every_quantity_comes_exactly_once"),
+    (FindsWithoutCure, "every_quantity_comes_exactly_once"),
+    (NoLife, "it_says_what_it_is"),
     (ZeroForMissing, "what_cannot_be_seen_is_absent_and_never_zero"),
     (WorksOnce, "asking_twice_gives_the_same_quantities"),
 ]

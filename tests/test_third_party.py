@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.command import vmvc
 
 PACKAGE = Path(__file__).parent / "files" / "third_party"
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PACKAGE)}
+
+
+@pytest.fixture(autouse=True)
+def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(PACKAGE))
 
 
 def test_it_is_listed_with_its_options(tmp_path: Path) -> None:
-    said = vmvc("list", "backends", cwd=tmp_path, env=ENVIRONMENT)
+    said = vmvc("list", "backends", cwd=tmp_path)
     assert "pyserve  none       delay" in said.out
 
 
@@ -25,14 +30,17 @@ def test_its_options_are_validated_with_their_place(
         "name: third\nmetrics: [startup]\nbackends:\n  pyserve:\n    options:\n      dealy: 2s\n"
         "  other: {kind: pyserve, options: {delay: soon}}\n"
     )
-    said = vmvc("validate", path, cwd=tmp_path, env=ENVIRONMENT)
+    said = vmvc("validate", path, cwd=tmp_path)
     assert said.code == 2
     assert f"{path}:6:7: " in said.err
     assert "did you mean delay" in said.err.replace("'", "")
     assert f"{path}:7:43: " in said.err
 
 
-def test_without_its_package_it_is_unknown(tmp_path: Path, experiment: Callable[[str], Path]) -> None:
+def test_without_its_package_it_is_unknown(
+    tmp_path: Path, experiment: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPATH")
     path = experiment("name: third\nmetrics: [startup]\nbackends: [pyserve]\n")
     said = vmvc("validate", path, cwd=tmp_path)
     assert (said.code, f"{path}:3:12: " in said.err) == (2, True)
@@ -43,7 +51,7 @@ def test_it_runs_beside_a_built_in_one(tmp_path: Path, experiment: Callable[[str
         "name: third\nmetrics: [startup, shutdown]\ntrials: {count: 2, warmup: 0}\nbackends:\n"
         f"  pyserve: {{options: {{delay: 300ms}}}}\n  fake: {{options: {{state: {tmp_path}/state}}}}\n"
     )
-    said = vmvc("run", path, cwd=tmp_path, env=ENVIRONMENT)
+    said = vmvc("run", path, cwd=tmp_path)
     assert said.code == 0, said.err
     (run,) = (tmp_path / "results" / "third").iterdir()
     rows = json.loads((run / "summary.json").read_text())["rows"]

@@ -115,6 +115,15 @@ def test_metrics_see_their_moment(tmp_path: Path) -> None:
     assert set(last.scenes[0].events) == set(EVENTS)
 
 
+def test_a_metric_that_runs_commands_inside_is_asked_after_those_that_only_look(tmp_path: Path) -> None:
+    class Inside(Probe):
+        name: ClassVar[str] = "inside"
+        runs_inside: ClassVar[bool] = True
+
+    outcome = Bench(tmp_path).run(Inside(), Probe())
+    assert [metric for metric, _ in outcome.readings] == ["probe", "inside"]
+
+
 @pytest.mark.parametrize("step", ["create", "start", "stop"])
 def test_a_failed_step_is_the_failure_and_destroy_runs(tmp_path: Path, step: str) -> None:
     bench = Bench(tmp_path, fail={step: "no more coffee"})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from vmvc.errors import Unavailable
 from vmvc.spec import Image, Ready, ReadyHttp, ReadyTcp
 
 Scalar = str | int | float | bool
@@ -92,6 +93,17 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
+class Series:
+    """Values in the order in which they were taken: they get a file of their own, and no statistics.
+
+    ``columns``: name -> unit (as of a quantity). A row has a value for those columns that it has one for.
+    """
+
+    columns: Mapping[str, str]
+    rows: Sequence[Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """An instant of a trial: nanoseconds on the host's monotonic clock.
 
@@ -109,6 +121,10 @@ EVENTS: Final = ("requested", "created", "started", "console", "ready", "stop_re
 ``console``: the first byte of the guest arrived; ``ready``: the probe succeeded; ``stop_requested``: just
 before ``stop``; ``gone``: ``stop`` returned, the guest has ended.
 """
+
+
+IMAGE_EVENTS: Final = ("image_requested", "image_ready")
+"""Before all others, in a trial whose image was removed first: just before ``fetch``; ``fetch`` returned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,27 +163,38 @@ class DiskUsage:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """Who made a thing: its run, its trial (0: not of a trial) and its owner ``host:pid:start``.
+    """Who made a thing: its run, its trial (0: not of a trial), its owner ``host:pid:start``, and its member.
 
-    Everything that a backend makes carries the tag, so that a dead run can be swept without harm to others.
+    ``member``: 0 for the trial's own instance, from 2 up for the further ones of a fleet. Everything that a
+    backend makes carries the tag, so that a dead run can be swept without harm to others.
     """
 
     run: str
     trial: int
     owner: str
+    member: int = 0
 
     @property
     def name(self) -> str:
-        """A name that is safe as container, domain, file and host name: ``vmvc-RUN-TRIAL``."""
-        return f"{LABEL}-{self.run}-{self.trial}"
+        """A name that is safe as container, domain, file and host name: ``vmvc-RUN-TRIAL``, then ``-mN``."""
+        return f"{LABEL}-{self.run}-{self.trial}" + (f"-m{self.member}" if self.member else "")
 
     def labels(self) -> dict[str, str]:
+        """Return the tag as text; those of a trial's own instance are among those of its members too.
+
+        So whoever looks for labels must compare tags, not labels.
+        """
         return {
             LABEL: "instance",
             f"{LABEL}.run": self.run,
             f"{LABEL}.trial": str(self.trial),
             f"{LABEL}.owner": self.owner,
+            **({f"{LABEL}.member": str(self.member)} if self.member else {}),
         }
+
+    def same_trial(self, other: Tag) -> bool:
+        """Say whether both are of one trial: its own instance or a member of its fleet."""
+        return (self.run, self.trial, self.owner) == (other.run, other.trial, other.owner)
 
     @classmethod
     def from_labels(cls, labels: Mapping[str, str]) -> Tag | None:
@@ -177,6 +204,7 @@ class Tag:
                 run=labels[f"{LABEL}.run"],
                 trial=int(labels[f"{LABEL}.trial"]),
                 owner=labels[f"{LABEL}.owner"],
+                member=int(labels.get(f"{LABEL}.member", "0")),
             )
         except (KeyError, ValueError):
             return None
@@ -195,6 +223,13 @@ class Guest:
     env: Mapping[str, str] = field(default_factory=dict)
     boot: Literal["command", "systemd"] = "command"
     folder: Path = Path()
+    cpuset: tuple[int, ...] | None = None
+    """CPUs of the host that all of the guest must stay on; ``None``: it is free."""
+
+    @property
+    def cpu_list(self) -> str:
+        """``cpuset`` as the kernel, Docker and libvirt read it; "" where the guest is free."""
+        return ",".join(map(str, self.cpuset or ()))
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -367,8 +402,30 @@ class Backend(ABC):
     def prepare(self, guest: Guest) -> Preparation:
         """Do what is slow and untimed: pull, build, convert. Idempotent.
 
-        Raises: ImageError, EngineError, InputError (a guest that this backend cannot run).
+        Raises: ImageError, EngineError, InputError (a guest that this backend cannot run; also one with a
+        ``cpuset``, where the backend cannot keep it there).
         """
+
+    def forget(self, guest: Guest) -> None:
+        """Remove what this backend keeps of the guest's image; any number of times.
+
+        What it was made from (the root file system in vmvc's cache) stays, and so does everything that is not
+        vmvc's, unless it is an image by name that can be pulled again. Called only while no instance of the
+        image is there.
+
+        Raises: Unavailable where the image cannot be removed, or could not be had again.
+        """
+        raise Unavailable(f"the backend {self.kind} cannot remove an image")
+
+    def fetch(self, guest: Guest) -> None:
+        """Pull or make what ``forget`` has removed, and nothing else: this is timed.
+
+        Instances of the guest, which was prepared before, can be made afterwards; handles from before it
+        are void.
+
+        Raises: Unavailable, ImageError, EngineError.
+        """
+        raise Unavailable(f"the backend {self.kind} cannot make an image again")
 
     @abstractmethod
     def instance(self, tag: Tag, guest: Guest) -> Instance:
@@ -386,10 +443,41 @@ class Backend(ABC):
 
 
 class Observes(StrEnum):
-    """When a metric is asked: over the ``events`` of a whole trial, or in a ``ready`` instance."""
+    """When a metric is asked: over the ``events`` of a whole trial, in a ``ready`` instance, on a ``fleet``.
+
+    A metric of a fleet gets a trial of its own, whose ready instance is the fleet's first member; it starts
+    the others itself, by ``scene.fleet``.
+    """
 
     EVENTS = "events"
     READY = "ready"
+    FLEET = "fleet"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A ready instance of a fleet: its number from 1, and its own ``requested`` ... ``ready``."""
+
+    number: int
+    instance: Instance
+    events: Mapping[str, Event]
+
+
+class Fleet(Protocol):
+    """Instances of one backend and guest that are there at the same time; they are removed for the metric."""
+
+    @property
+    def members(self) -> Sequence[Member]:
+        """Those that became ready, the trial's own first, by number."""
+
+    def grow(self, count: int, enough: Callable[[], str] = lambda: "") -> None:
+        """Start so many more at once, and return when each is ready.
+
+        ``enough`` is called once a second: as soon as it gives a reason, those that are not ready are given
+        up.
+
+        Raises: TrialError where not all became ready: those that did stay, the others are gone by then.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +496,12 @@ class Scene:
     timeout: float = 180.0
     notes: Mapping[str, str] = field(default_factory=dict)
     """Why an event is missing, by event name."""
+    fleet: Fleet | None = None
+    """Of metrics that observe a fleet."""
+
+
+Observation = Reading | Absent | Finding | Series
+"""What a metric may give: a reading or an absence for each quantity, and what it found besides."""
 
 
 class Metric(ABC):
@@ -418,6 +512,8 @@ class Metric(ABC):
     observes: ClassVar[Observes]
     loads_guest: ClassVar[bool] = False
     """True where measuring disturbs the guest: the metric then gets an instance of its own."""
+    runs_inside: ClassVar[bool] = False
+    """True where looking runs short commands in the guest: the metric is asked after those that do not."""
     options_model: ClassVar[type[Options]] = Options
     says: ClassVar[str]
     """One line for ``vmvc list metrics``."""
@@ -429,13 +525,17 @@ class Metric(ABC):
         """Return how long one observation lasts by design (a settle time); for deadlines and estimates."""
         return 0.0
 
+    def lives(self) -> int:
+        """Return how many lives of an instance, one after the other, one observation takes; for estimates."""
+        return 1
+
     def before(self) -> Any:
         """Look at the host just before the trial's first event, outside the timed part."""
         return None
 
     @abstractmethod
-    def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
-        """Return one reading, or one absence with its reason, for each declared quantity.
+    def observe(self, scene: Scene) -> Iterable[Observation]:
+        """Return one reading, or one absence with its reason, for each declared quantity; findings at will.
 
         Raises: TrialError where the observation itself failed; the trial is then a failed trial.
         """

@@ -7,19 +7,23 @@ has a wrong shape, or is more than an experiment may hold, is passed over: ``vmv
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
 
 from vmvc.complaints import judge
 from vmvc.contract import Backend, Metric, Options
-from vmvc.crosscheck_claims import Named, claim_faults, is_name
+from vmvc.crosscheck_claims import Named, claim_faults, is_name, quantity_of
+from vmvc.entries import Entries, judge_conditions
 from vmvc.errors import EngineError, Fault
-from vmvc.factors import factors_of, judge_settings
+from vmvc.factors import TRIALS, Factor, factors_of, judge_settings
 from vmvc.notation import Node, Place, shorten
 from vmvc.registry import backend_class, backend_kinds, metric_class, metric_names
-from vmvc.spec import BUILT_IN_IMAGES, MOST_NAMES, NAME, GuestSpec
+from vmvc.spec import BUILT_IN_IMAGES, MOST_NAMES, NAME, Factors, GuestSpec, Trials
 from vmvc.wording import did_you_mean
 
 
@@ -45,7 +49,9 @@ def crosscheck(root: Node, source: str, folder: Path | None = None) -> PlugIns:
     check.metrics()
     check.images()
     check.factors()
+    check.trials()
     check.claims(folder)
+    check.conditions()
     return check.found
 
 
@@ -78,7 +84,7 @@ class _Check:
     # --- plug-ins
 
     def lists(self) -> None:
-        for key in ("backends", "metrics"):
+        for key in ("backends", "metrics", "tune"):
             node = self._root.get(key)
             seen: set[str] = set()
             for item in node.value if node is not None and isinstance(node.value, list) else ():
@@ -144,37 +150,98 @@ class _Check:
     def factors(self) -> None:
         factors, faults = factors_of(self._root, list(self._backends), self._source)
         self.found.faults += faults
+        self._swept(factors, list(self._backends))
+        for name in self.found.backends:
+            self._options(name, factors.get(name, []))
+        entries = Entries(self._root, list(self._backends), self._source)
+        entries.judge()
+        self.found.faults += entries.faults
+        for entry in entries.listed:
+            self._swept(entry.factors, entry.backends)
+            for name in entry.backends:
+                if name in self.found.backends and entry.factors.get(name):
+                    self._options(name, entry.factors[name])
+
+    def _swept(self, factors: Mapping[str | None, Sequence[Factor]], backends: Sequence[str]) -> None:
+        """Judge the levels of guest settings on these backends, and of settings of trials."""
         sweeps = factors.get(None, [])
         guest = self._root.get("guest")
         if sweeps:
             base = guest if guest is not None and isinstance(guest.value, dict) else Node((1, 1), {})
             self.found.faults += judge_settings(GuestSpec, base, sweeps, self._source, ("guest",))
+        trials = self._root.get("trials")
+        if factors.get(TRIALS):
+            base = trials if trials is not None and isinstance(trials.value, dict) else Node((1, 1), {})
+            self.found.faults += judge_settings(Trials, base, factors[TRIALS], self._source, ("trials",))
         for factor in sweeps:
-            self._fixed(factor.path, factor.place, factor.keys[0])
+            self._fixed(factor.path, factor.place, factor.keys[0], backends)
             if factor.keys == ("image",):
                 for level in factor.levels:
                     self._image(level, factor.path)
-        for name, backend in self.found.backends.items():
-            place, settings = self._backends[name]
-            options = settings.get("options") if settings is not None else None
-            base = options if options is not None else Node(place, {})
-            if isinstance(base.value, dict):
-                self.found.faults += judge_settings(
-                    backend.options_model,
-                    base,
-                    factors.get(name, []),
-                    self._source,
-                    ("backends", name, "options"),
-                )
 
-    def _fixed(self, path: str, place: Place, key: str) -> None:
-        for name, (_, settings) in self._backends.items():
+    def _options(self, name: str, factors: Sequence[Factor]) -> None:
+        """Judge the options of a backend and the levels of its own factors."""
+        place, settings = self._backends[name]
+        options = settings.get("options") if settings is not None else None
+        base = options if options is not None else Node(place, {})
+        if isinstance(base.value, dict):
+            model, path = self.found.backends[name].options_model, ("backends", name, "options")
+            self.found.faults += judge_settings(model, base, factors, self._source, path)
+
+    def _fixed(self, path: str, place: Place, key: str, backends: Sequence[str]) -> None:
+        for name in backends:
+            settings = self._backends[name][1]
             own = settings.get("guest") if settings is not None else None
             if own is not None and own.get(key) is not None:
                 fixed = f"backends.{name}.guest.{key} in line {own.keys[key][0]}"
                 self._report(place, f"factors: {path!r} is fixed by {fixed}", "remove one of them")
 
+    def conditions(self) -> None:
+        """Look at the conditions together, which makes sense only where all else is good."""
+        factors, faults = judge(Factors, self._root.get("factors") or Node((1, 1), {}), self._source)
+        if self.found.faults or faults or factors is None or not (factors.include or factors.exclude):
+            return
+        if self.found.backends.keys() != self._backends.keys():
+            return
+        places = {name: place for name, (place, _) in self._backends.items()}
+        self.found.faults += judge_conditions(self._root, factors, places, self._settings_of, self._source)
+
+    def _settings_of(self, owner: str | None) -> tuple[type[BaseModel], Mapping[str, Any]]:
+        """Return the model of the guest's settings or a backend's options, and what the file gives for it."""
+        if owner is None:
+            given = self._root.get("guest")
+            return GuestSpec, given.plain() if given is not None else {}
+        if owner == TRIALS:
+            given = self._root.get("trials")
+            return Trials, given.plain() if given is not None else {}
+        settings = self._backends[owner][1]
+        options = settings.get("options") if settings is not None else None
+        return self.found.backends[owner].options_model, options.plain() if options is not None else {}
+
+    # --- trials
+
+    def trials(self) -> None:
+        trials = self._root.get("trials")
+        until = trials.get("until") if trials is not None else None
+        if trials is None or until is None:
+            return
+        if "count" in trials.keys:
+            first, second = sorted((trials.keys["count"], trials.keys["until"]))
+            self._report(second, f"trials: count and until, first in line {first[0]}", "remove one of them")
+        _, faults = quantity_of(until.get("metric"), "trials.until.metric", self._named(), self._source)
+        self.found.faults += faults
+        least, most = until.get("min"), until.get("max")
+        if least is None or most is None:
+            return
+        if isinstance(least.value, int) and isinstance(most.value, int) and least.value > most.value:
+            what = f"trials.until.min: expected at most max, which is {most}, got {least}"
+            self._report(least.place, what, "lower min or raise max")
+
+    # --- claims
+
     def claims(self, folder: Path | None) -> None:
+        self.found.faults += claim_faults(self._root, self._source, self._named(folder))
+
+    def _named(self, folder: Path | None = None) -> Named:
         metrics = [name for name, _, _ in _entries(self._root.get("metrics"))]
-        named = Named(list(self._backends), metrics, self.found.metrics, self.found.options, folder)
-        self.found.faults += claim_faults(self._root, self._source, named)
+        return Named(list(self._backends), metrics, self.found.metrics, self.found.options, folder)

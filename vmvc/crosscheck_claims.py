@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter
 from vmvc.complaints import judge
 from vmvc.contract import Metric, Options, Quantity
 from vmvc.errors import Fault, ResultsError
-from vmvc.factors import Factor, factors_of
+from vmvc.factors import TRIALS, Factor, factors_of
 from vmvc.notation import Node, Place, shorten
 from vmvc.reference import Wanted, check
 from vmvc.spec import MOST_CLAIMS, NAME, Level
@@ -55,6 +55,27 @@ def claim_faults(root: Node, source: str, named: Named) -> list[Fault]:
 def is_name(node: Node) -> bool:
     """Say whether a node holds a well-formed name."""
     return node.text is not None and re.fullmatch(NAME, node.text) is not None
+
+
+def quantity_of(
+    node: Node | None, called: str, named: Named, source: str
+) -> tuple[Quantity | None, list[Fault]]:
+    """Return the quantity that a node names, and the fault where the experiment has no such one."""
+    if node is None or node.text is None or not re.fullmatch(_QUANTITY, node.text):
+        return None, []
+    name, _, wanted = node.text.partition(".")
+    if name not in named.metrics:
+        known = did_you_mean(name, named.metrics)
+        hint = known if known.startswith("did") else f"add {name} to metrics"
+        what = f"{called}: {name!r} is not among the metrics of this experiment"
+        return None, [Fault(what, source, *node.place, hint=hint)]
+    if name not in named.classes:
+        return None, []
+    quantities = {quantity.name: quantity for quantity in named.classes[name].quantities}
+    if wanted not in quantities:
+        what = f"{called}: the metric {name} has no quantity {wanted!r}"
+        return None, [Fault(what, source, *node.place, hint=did_you_mean(wanted, quantities))]
+    return quantities[wanted], []
 
 
 class _Claims:
@@ -130,22 +151,9 @@ class _Claims:
         return found
 
     def _quantity(self, node: Node | None, called: str) -> Quantity | None:
-        if node is None or node.text is None or not re.fullmatch(_QUANTITY, node.text):
-            return None
-        name, _, wanted = node.text.partition(".")
-        metrics = self._named.metrics
-        if name not in metrics:
-            known = did_you_mean(name, metrics)
-            hint = known if known.startswith("did") else f"add {name} to metrics"
-            self._report(node.place, f"{called}: {name!r} is not among the metrics of this experiment", hint)
-            return None
-        if name not in self._named.classes:
-            return None
-        quantities = {quantity.name: quantity for quantity in self._named.classes[name].quantities}
-        if wanted not in quantities:
-            hint = did_you_mean(wanted, quantities)
-            self._report(node.place, f"{called}: the metric {name} has no quantity {wanted!r}", hint)
-        return quantities.get(wanted)
+        found, faults = quantity_of(node, called, self._named, self._source)
+        self.faults += faults
+        return found
 
     # --- factors and their levels
 
@@ -153,7 +161,7 @@ class _Claims:
         return {
             factor.path: factor
             for owner, factors in self._factors.items()
-            if owner in (None, backend)
+            if owner in (None, TRIALS, backend)
             for factor in factors
         }
 

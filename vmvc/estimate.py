@@ -15,7 +15,10 @@ from vmvc.contract import Isolation
 from vmvc.errors import ResultsError
 from vmvc.load import Loaded
 from vmvc.plan import Plan
-from vmvc.records import TrialRecord
+from vmvc.records import RunRecord, StopRecord, TrialRecord
+
+Group = tuple[str, ...]
+"""Names of the metrics of one trial."""
 
 RULE_OF_THUMB: Final = {Isolation.NONE: 0.3, Isolation.CONTAINER: 1.5, Isolation.VM: 8.0}
 """Seconds of a trial without what its metrics wait for."""
@@ -36,35 +39,55 @@ def estimate(loaded: Loaded, plan: Plan, results: Path, run: Path | None = None)
     """
     runs = [run] if run is not None else sorted((results / loaded.experiment.name).glob("*/"))
     seen = _taken(runs)
-    waiting = sum(metric.seconds() for metric in loaded.metrics)
     each = {
-        name: seen.get(name, RULE_OF_THUMB[loaded.backends[name].isolation] + waiting)
+        (name, group): seen.get((name, group), _by_thumb(loaded, name, group)) + plan.settings.pause
         for name in loaded.experiment.backends
+        for group in plan.groups
     }
-    per_condition = len(plan.groups) * plan.blocks
-    seconds = sum(each[condition.backend] for condition in plan.conditions) * per_condition
-    known = all(name in seen for name in each)
+    mixed = plan.mixed
+    seconds = plan.blocks * sum(
+        each[one.backend, group]
+        * (2 if mixed and not plan.cold(one) and (one.backend, group) not in seen else 1)
+        for one in plan.conditions
+        for group in plan.groups
+    )
+    known = all(one in seen for one in each)
     return Estimate(seconds, "from an earlier run here" if known else "a rule of thumb until it has run here")
 
 
-def _taken(runs: Sequence[Path]) -> dict[str, float]:
-    """Return the median seconds from one trial's begin to the next, per backend, in the last run."""
+def _by_thumb(loaded: Loaded, backend: str, group: Group) -> float:
+    """Add what the metrics of a trial wait for to the lives of instances that it takes."""
+    metrics = [metric for metric in loaded.metrics if metric.name in group]
+    lives = max((metric.lives() for metric in metrics), default=1)
+    waiting = sum(metric.seconds() for metric in metrics)
+    return RULE_OF_THUMB[loaded.backends[backend].isolation] * lives + waiting
+
+
+def _taken(runs: Sequence[Path]) -> dict[tuple[str, Group], float]:
+    """Return the median seconds from one trial's begin to the next, less the pause, in the last run.
+
+    Per backend and metrics of a trial. A retry is a trial of its own here.
+    """
     journals = [path for run in runs if (path := run / "journal.jsonl").exists()]
     if not journals:
         return {}
-    taken: dict[str, list[float]] = defaultdict(list)
+    taken: dict[tuple[str, Group], list[float]] = defaultdict(list)
     last: TrialRecord | None = None
+    pause = 0.0
     try:
         for line in journal.read(journals[-1]):
+            if isinstance(line, StopRecord):
+                continue
             if not isinstance(line, TrialRecord):
+                pause = line.pause if isinstance(line, RunRecord) else pause
                 last = None
                 continue
             if last is not None:
-                taken[last.backend].append(_seconds_between(last.wall, line.wall))
+                taken[last.backend, last.metrics].append(_seconds_between(last.wall, line.wall) - pause)
             last = line
     except ResultsError:
         return {}
-    return {backend: max(0.0, median(spans)) for backend, spans in taken.items()}
+    return {one: max(0.0, median(spans)) for one, spans in taken.items()}
 
 
 def _seconds_between(before: str, after: str) -> float:

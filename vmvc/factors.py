@@ -1,6 +1,7 @@
 """Factor paths and their levels -> settings with a level in its place, or faults where it does not fit.
 
-``guest.KEY[.KEY]`` applies to every backend, ``backends.NAME.options.KEY[.KEY]`` to that one. A level
+``guest.KEY[.KEY]`` applies to every backend, ``backends.NAME.options.KEY[.KEY]`` to that one, and
+``trials.cache`` and ``trials.image`` to every trial. A level
 replaces what the file gives at that path. A guest setting that one backend fixes for itself cannot be swept:
 that backend would silently have no levels, so it is a fault.
 """
@@ -8,8 +9,10 @@ that backend would silently have no levels, so it is a fault.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice, product
 from typing import Any, Final
 
@@ -19,8 +22,11 @@ from vmvc.complaints import Schema, judge, schemas_at
 from vmvc.errors import Fault
 from vmvc.notation import MOST, Node, Place, shorten
 from vmvc.spec import MOST_FACTORS, Level
-from vmvc.wording import did_you_mean
+from vmvc.spec_model import FACTOR_PATH
+from vmvc.wording import PATHS, PATTERNS, did_you_mean
 
+TRIALS: Final = "trials."
+"""Owner of the settings of trials that can be swept; no backend can have this name."""
 _COMBINATIONS: Final = 10_000
 """Combinations of one backend's option levels that are tried at most."""
 _DEEPEST: Final = 4
@@ -30,15 +36,23 @@ _DEEPEST: Final = 4
 def target(path: str) -> tuple[str | None, tuple[str, ...]]:
     """Split a path into its backend (``None``: the guest of all) and the keys below guest or options.
 
-    No keys where the path is neither ``guest.KEY`` nor ``backends.NAME.options.KEY``.
+    ``TRIALS`` stands in the backend's place where a setting of the trials is meant. No keys where the path is
+    none of ``guest.KEY``, ``backends.NAME.options.KEY``, ``trials.cache`` and ``trials.image``.
     """
     match path.split("."):
+        case ["trials", "cache" | "image" as key]:
+            return TRIALS, (key,)
         case ["guest", *keys]:
             return None, tuple(keys)
         case ["backends", name, "options", *keys]:
             return name, tuple(keys)
         case _:
             return None, ()
+
+
+def applies(path: str, backend: str) -> bool:
+    """Say whether a factor has levels on that backend."""
+    return target(path)[0] in (None, TRIALS, backend)
 
 
 def put(settings: Mapping[str, Any], keys: Sequence[str], level: Level) -> dict[str, Any]:
@@ -79,16 +93,20 @@ def factors_of(
     faults = []
     factors = root.get("factors")
     for path, place, levels in islice(factors.items() if factors is not None else (), MOST_FACTORS):
-        if not path.startswith(("guest.", "backends.")):
+        if path in ("include", "exclude"):
+            continue
+        if not re.fullmatch(FACTOR_PATH, path):
+            what = f"keys of factors: expected {PATTERNS[FACTOR_PATH]}, got {shorten(path)}"
+            faults.append(Fault(what, source, *place))
             continue
         backend, keys = target(path)
         if not keys or "" in keys:
-            tip = "write guest.KEY or backends.NAME.options.KEY"
+            tip = f"write {PATHS}"
             faults.append(
                 Fault(f"factors: {shorten(path)!r} is no path to a setting", source, *place, hint=tip)
             )
-        elif backend is not None and backend not in backends:
-            tip = did_you_mean(backend, backends)
+        elif backend not in (None, TRIALS, *backends):
+            tip = did_you_mean(str(backend), backends)
             faults.append(Fault(f"factors: {shorten(path)!r} fits no backend", source, *place, hint=tip))
         else:
             given = levels.value if isinstance(levels.value, list) else []
@@ -153,7 +171,7 @@ class _Settings:
             yield _moved(fault, next(alone, factors[-1]).place)
 
     def _unknown(self, factor: Factor) -> Fault | None:
-        schema = self._model.model_json_schema()
+        schema = _schema_of(self._model)
         found = schemas_at(schema, factor.keys)
         if any(_one_value(one) for one in found):
             return None
@@ -175,7 +193,7 @@ class _Settings:
                     if fault not in told:
                         yield _moved(fault, level.place)
                 continue
-            first = seen.setdefault(_value(good, factor.keys), level)
+            first = seen.setdefault(value_at(good, factor.keys), level)
             if first is not level:
                 again = f"stands here again, first as {first} in line {first.place[0]}"
                 what = f"{factor.path}: the level {level} {again}"
@@ -196,11 +214,16 @@ class _Settings:
                     yield _moved(replace(fault, what=f"{fault.what} (with {together})"), levels[-1].place)
 
 
+@lru_cache(maxsize=64)
+def _schema_of(model: type[BaseModel]) -> Schema:
+    return model.model_json_schema()
+
+
 def _moved(fault: Fault, place: Place) -> Fault:
     return replace(fault, line=place[0], column=place[1])
 
 
-def _value(settings: Any, keys: Sequence[str]) -> Level:
+def value_at(settings: Any, keys: Sequence[str]) -> Level:
     """Return the level as the model understood it, so that 1GiB and 1024MiB, or 1 and 1.0, are the same."""
     for key in keys:
         settings = settings[key] if isinstance(settings, Mapping) else getattr(settings, key, settings)

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 
 from vmvc.durable import sync_folder
 from vmvc.errors import ResultsError, StorageError
-from vmvc.records import JOURNAL_LINE, VERSION, ResumeRecord, RunRecord, TrialRecord
+from vmvc.records import JOURNAL_LINE, VERSION, JournalRecord, RunRecord
 
-Line = RunRecord | TrialRecord | ResumeRecord
+Line = JournalRecord
 
 
 class Journal:

@@ -13,10 +13,11 @@ from typing import Any, Final
 from vmvc.complaints import judge
 from vmvc.contract import Backend, Guest, Metric
 from vmvc.crosscheck import crosscheck
+from vmvc.entries import excluded, included
 from vmvc.errors import Fault, InputError
-from vmvc.factors import put, target
+from vmvc.factors import applies, put, target
 from vmvc.notation import LARGEST, MOST, in_order, read_tree
-from vmvc.spec import Experiment, GuestSpec, Level
+from vmvc.spec import Entry, Experiment, GuestSpec, Level
 from vmvc.wording import did_you_mean
 
 STDIN: Final = Path("-")
@@ -45,8 +46,18 @@ class Loaded:
 
     def axes(self, backend: str) -> Mapping[str, tuple[Level, ...]]:
         """Return the factors that apply to that backend, with their levels, in file order."""
-        factors = self.experiment.factors.items()
-        return {path: levels for path, levels in factors if target(path)[0] in (None, backend)}
+        factors = self.experiment.factors.axes.items()
+        return {path: levels for path, levels in factors if applies(path, backend)}
+
+    @property
+    def include(self) -> tuple[Entry, ...]:
+        """The listed conditions, each for its ``backend``."""
+        return included(self.experiment.factors, list(self.experiment.backends))
+
+    @property
+    def exclude(self) -> tuple[Entry, ...]:
+        """The combinations that are left out, each for its ``backend``."""
+        return excluded(self.experiment.factors, list(self.experiment.backends))
 
     def bind(self, backend: str, factors: Mapping[str, Level]) -> tuple[Backend, Guest]:
         """Return the backend and the guest at these levels; the same levels give the same objects.

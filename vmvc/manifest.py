@@ -18,6 +18,7 @@ from vmvc.errors import StorageError
 from vmvc.load import Loaded
 from vmvc.plan import Plan
 from vmvc.records import VERSION, FindingRecord, QuantityRecord, ReferenceRecord, RunRecord
+from vmvc.stopping import rule_of
 
 
 def digest(source: bytes) -> str:
@@ -36,9 +37,13 @@ def head_of(loaded: Loaded, plan: Plan, run: str, findings: Sequence[Finding]) -
         experiment_sha256=digest(loaded.source),
         name=loaded.experiment.name,
         seed=plan.settings.seed,
-        count=plan.settings.count,
+        pause=plan.settings.pause,
+        count=plan.settings.most,
+        until=rule_of(plan.settings),
         trials=len(plan),
         axes=plan.axes,
+        include=plan.include,
+        exclude=plan.exclude,
         only=plan.only,
         quantities=tuple(
             QuantityRecord.of(metric.name, quantity)
@@ -91,7 +96,12 @@ def write_inputs(
     findings: Sequence[Finding],
     prepared: Mapping[str, Preparation],
     backends: Mapping[str, Any],
+    tuned: Sequence[str] = (),
 ) -> None:
+    """Write experiment.yaml and run.json; ``tuned``: settings of the host that the run has changed.
+
+    Raises: StorageError.
+    """
     settings = plan.settings
     about = {
         "version": VERSION,
@@ -106,13 +116,13 @@ def write_inputs(
             "trials": len(plan),
             "blocks": plan.blocks,
             "warmup": settings.warmup,
-            "count": settings.count,
+            "count": settings.most,
             "order": settings.order,
             "seed": settings.seed,
             "groups": plan.groups,
             "only": plan.only,
         },
-        "host": dict(host.facts()),
+        "host": {**host.facts(), "tuned": " ".join(tuned)},
         "findings": [asdict(finding) for finding in findings],
         "backends": backends,
         "metrics": options_of(loaded),

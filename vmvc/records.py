@@ -11,8 +11,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
-from vmvc.contract import Absent, Event, Finding, Quantity, Reading
-from vmvc.spec import Level
+from vmvc.contract import Absent, Event, Finding, Quantity, Reading, Series
+from vmvc.spec import Entry, Level
 from vmvc.spec_claims import Claim
 
 VERSION: Final = 1
@@ -90,6 +90,20 @@ class AbsentRecord(Record):
         return cls(metric=metric, quantity=absent.quantity, reason=absent.reason)
 
 
+class SeriesRecord(Record):
+    """Values that one metric took one after the other; `series-METRIC.csv` is made from them."""
+
+    metric: str = Field(description="Metric.")
+    columns: Mapping[str, str] = Field(description="Column -> its unit: `s`, `B` or `1`.")
+    rows: tuple[Mapping[str, float], ...] = Field(
+        description="Column -> value; a value that there is not is not there."
+    )
+
+    @classmethod
+    def of(cls, metric: str, series: Series) -> SeriesRecord:
+        return cls(metric=metric, columns=dict(series.columns), rows=tuple(map(dict, series.rows)))
+
+
 class FindingRecord(Record):
     """Something that may spoil a number."""
 
@@ -109,7 +123,8 @@ class Failure(Record):
     """Why a trial has no readings."""
 
     phase: str = Field(
-        description="Step in which it failed: prepare, create, start, ready, observe, destroy."
+        description="Step in which it failed: prepare, forget, cool, fetch, create, start, ready, observe "
+        "or destroy."
     )
     error: str = Field(description="Class of the error.")
     reason: str = Field(description="What happened.")
@@ -121,6 +136,9 @@ class TrialRecord(Record):
 
     record: Literal["trial"] = Field(default="trial", description="Kind of this line.")
     trial: int = Field(ge=1, description="Number in the plan, from 1.")
+    attempt: int = Field(
+        default=1, ge=1, description="Which attempt at this trial, from 1; only a failed one has a next."
+    )
     block: int = Field(ge=1, description="Block, from 1; warm-up blocks come first.")
     position: int = Field(ge=1, description="Place within the block, from 1.")
     warmup: bool = Field(description="True for a warm-up: stored, never summarised.")
@@ -138,9 +156,28 @@ class TrialRecord(Record):
     readings: tuple[ReadingRecord, ...] = Field(default=(), description="Values; none in a failed trial.")
     absent: tuple[AbsentRecord, ...] = Field(default=(), description="Values that could not be had.")
     findings: tuple[FindingRecord, ...] = Field(default=(), description="What may spoil these numbers.")
+    series: tuple[SeriesRecord, ...] = Field(
+        default=(),
+        description="Values taken one after the other, one table a metric; none where no metric does.",
+    )
     noise: Mapping[str, float] = Field(
         default_factory=dict, description="What else the host did during the trial, by name."
     )
+    proof: Mapping[str, float] = Field(
+        default_factory=dict,
+        description="`disk_read_bytes`: what the host read from its disks between request and readiness.",
+    )
+
+
+class UntilRecord(Record):
+    """The rule by which conditions stop, as it was declared before the first trial."""
+
+    metric: str = Field(description="Metric and quantity whose median decides.")
+    relative_ci: float = Field(
+        ge=0, description="Enough: the interval's half-width over the median, at most."
+    )
+    min: int = Field(ge=1, description="Values before which no condition counts as known.")
+    max: int = Field(ge=1, description="Measured trials of a condition after which it ends anyhow.")
 
 
 class SampleRecord(Record):
@@ -169,10 +206,20 @@ class RunRecord(Record):
     experiment_sha256: str = Field(description="Digest of experiment.yaml, as given.")
     name: str = Field(description="Name of the experiment.")
     seed: int = Field(description="Seed of the order.")
+    pause: float = Field(default=0.0, ge=0, description="Idle seconds before each trial.")
     count: int = Field(ge=1, description="Measured trials of every condition.")
-    trials: int = Field(ge=0, description="Planned trials, warm-ups included.")
+    until: UntilRecord | None = Field(
+        default=None, description="The stop rule; `count` is its `max` then. Absent where there is none."
+    )
+    trials: int = Field(ge=0, description="Planned trials, warm-ups included; the most, with a stop rule.")
     axes: Mapping[str, Mapping[str, tuple[Level, ...]]] = Field(
         description="Backend -> factor path -> levels: with `only`, every planned condition."
+    )
+    include: tuple[Entry, ...] = Field(
+        default=(), description="Conditions besides those: backend, and factor path -> level."
+    )
+    exclude: tuple[Entry, ...] = Field(
+        default=(), description="Combinations that are none: backend, and the levels that they have."
     )
     only: tuple[str, ...] = Field(description="Selection given on the command line; empty for all.")
     quantities: tuple[QuantityRecord, ...] = Field(description="What is measured.")
@@ -201,10 +248,44 @@ class ResumeRecord(Record):
     wall: str = Field(description="Wall-clock time (UTC, ISO 8601).")
     boot: str = Field(default="", description="Boot id of the host.")
     repaired_bytes: int = Field(default=0, ge=0, description="Bytes of a torn last line that were cut off.")
+    findings: tuple[FindingRecord, ...] = Field(
+        default=(), description="What was found on host and engines when it was taken up."
+    )
 
 
-JournalLine = Annotated[RunRecord | TrialRecord | ResumeRecord, Field(discriminator="record")]
-JOURNAL_LINE: Final[TypeAdapter[RunRecord | TrialRecord | ResumeRecord]] = TypeAdapter(JournalLine)
+class StepRecord(Record):
+    """How well the median was known after one block."""
+
+    n: int = Field(ge=0, description="Values until then.")
+    median: float | None = Field(default=None, description="Their median; absent where there is none.")
+    low: float | None = Field(
+        default=None, description="Lower end of its 95% interval, widened by the resolution."
+    )
+    high: float | None = Field(default=None, description="Upper end; absent below n = 6.")
+    relative: float | None = Field(
+        default=None, description="Half-width over the median; absent without interval or at a median of 0."
+    )
+
+
+class StopRecord(Record):
+    """A condition needs no more trials: the decision, and the way to it."""
+
+    record: Literal["stop"] = Field(default="stop", description="Kind of this line.")
+    backend: str = Field(description="Backend, by its name in the experiment.")
+    condition: str = Field(description="Condition: the backend and its factor levels.")
+    metric: str = Field(description="Metric and quantity whose median decided.")
+    reason: Literal["precise", "max"] = Field(
+        description="`precise`: the interval is narrow enough; `max`: it is not, and the most trials are run."
+    )
+    wanted: float = Field(ge=0, description="Half-width over the median that was wanted.")
+    trials: int = Field(ge=1, description="Measured trials that each metric of the condition has had.")
+    skipped: int = Field(ge=0, description="Trials of the plan that are left out by this decision.")
+    path: tuple[StepRecord, ...] = Field(min_length=1, description="One step a block; the last one decided.")
+
+
+JournalRecord = RunRecord | TrialRecord | ResumeRecord | StopRecord
+JournalLine = Annotated[JournalRecord, Field(discriminator="record")]
+JOURNAL_LINE: Final[TypeAdapter[JournalRecord]] = TypeAdapter(JournalLine)
 
 
 class SummaryRow(Record):
@@ -218,12 +299,22 @@ class SummaryRow(Record):
     unit: str = Field(description="`s`, `B` or `1`.")
     better: Literal["lower", "higher", "neutral"] = Field(description="Which direction is better.")
     n: int = Field(ge=0, description="Values.")
-    failed: int = Field(ge=0, description="Trials of the condition that failed.")
+    failed: int = Field(ge=0, description="Trials of the condition whose last attempt failed.")
     failed_low: float | None = Field(
         default=None, description="Lower end of the failed share's 95% Wilson interval, of trials that ended."
     )
     failed_high: float | None = Field(default=None, description="Upper end of that interval.")
-    planned: int = Field(ge=0, description="Trials of the condition that were planned.")
+    retried: int = Field(
+        default=0, ge=0, description="Trials of the condition that needed more than one attempt."
+    )
+    attempts: int = Field(
+        default=0,
+        ge=0,
+        description="Attempts at the condition's trials, failed ones included: what a success rate is over.",
+    )
+    planned: int = Field(
+        ge=0, description="Trials of the condition that were planned; those it ran where a rule stopped it."
+    )
     median: float | None = Field(default=None, description="Median; absent where n is 0.")
     q1: float | None = Field(default=None, description="Lower quartile.")
     q3: float | None = Field(default=None, description="Upper quartile.")
@@ -353,11 +444,16 @@ class Summary(Record):
     run: str = Field(description="Id of the run.")
     name: str = Field(description="Name of the experiment.")
     confidence: float = Field(default=0.95, description="Confidence level of the intervals.")
-    trials: int = Field(ge=0, description="Planned trials, warm-ups included.")
+    trials: int = Field(
+        ge=0, description="Planned trials, warm-ups included, less those that the stop rule left out."
+    )
     measured: int = Field(ge=0, description="Trials with readings, warm-ups included.")
-    failed: int = Field(ge=0, description="Trials that failed, warm-ups included.")
+    failed: int = Field(ge=0, description="Trials whose last attempt failed, warm-ups included.")
     findings: tuple[FindingRecord, ...] = Field(
         default=(), description="What may spoil these numbers: found before the run, then in its trials."
+    )
+    stops: tuple[StopRecord, ...] = Field(
+        default=(), description="Which conditions the stop rule has ended, and why; none without a rule."
     )
     rows: tuple[SummaryRow, ...] = Field(description="One row a condition and quantity.")
     baseline: str = Field(default="", description="Backend that the others are compared with.")

@@ -20,7 +20,9 @@ BACKENDS: Final[Mapping[str, str]] = {
     "process": "vmvc.backends.process:ProcessBackend",
 }
 METRICS: Final[Mapping[str, str]] = {
+    "density": "vmvc.metrics.density:Density",
     "disk": "vmvc.metrics.disk:Disk",
+    "isolation": "vmvc.metrics.isolation:Isolation",
     "memory": "vmvc.metrics.memory:Memory",
     "shutdown": "vmvc.metrics.shutdown:Shutdown",
     "startup": "vmvc.metrics.startup:Startup",

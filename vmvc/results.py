@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -13,21 +13,29 @@ from typing import Final
 from pydantic_core import PydanticCustomError
 
 from vmvc import claims, durable, journal, seal, stats
+from vmvc.attempts import Attempts, attempts_of, stops_of, trials_of, with_last
 from vmvc.comparisons import comparisons, trends
 from vmvc.errors import ResultsError, StorageError
 from vmvc.plan import Condition, Plan, show_level
-from vmvc.records import FindingRecord, QuantityRecord, ReadingRecord, RunRecord, Summary, TrialRecord
+from vmvc.records import (
+    FindingRecord,
+    QuantityRecord,
+    ReadingRecord,
+    RunRecord,
+    StopRecord,
+    Summary,
+    TrialRecord,
+)
 from vmvc.records_claims import VERDICTS, VerdictRecord
 from vmvc.rows import Cell, flagged, row_of
 from vmvc.spec import Level, Trials
+from vmvc.stopping import says
 
-MEASUREMENT_COLUMNS: Final = (
-    *("run", "trial", "block", "position", "warmup", "backend", "condition"),
-    *("metric", "quantity", "value", "unit"),
-)
+SERIES_COLUMNS: Final = ("run", "trial", "block", "position", "warmup", "backend", "condition")
+MEASUREMENT_COLUMNS: Final = (*SERIES_COLUMNS, "metric", "quantity", "value", "unit")
 SUMMARY_COLUMNS: Final = (
     *("backend", "condition", "metric", "quantity", "unit", "better"),
-    *("n", "failed", "failed_low", "failed_high", "planned"),
+    *("n", "failed", "failed_low", "failed_high", "retried", "attempts", "planned"),
     *("median", "low", "high", "needs", "q1", "q3", "min", "max", "mean", "sd"),
     *("p90", "p90_low", "p90_high", "p95", "p95_low", "p95_high", "p99", "p99_low", "p99_high"),
     *("resolution", "outliers", "tau", "tau_p", "lag1", "flags", "reason"),
@@ -50,6 +58,7 @@ def rebuild(folder: Path) -> Summary:
         durable.write(folder / "summary.json", summary.model_dump_json(exclude_none=True, indent=1) + "\n")
         durable.write(folder / "summary.csv", _summary_csv(head, summary))
         durable.write(folder / "claims.json", claims_json(verdicts(path)))
+        _write_series(folder, head, path)
     except OSError as error:
         raise StorageError(
             f"{folder}: the results cannot be written: {error.strerror}; the journal is whole",
@@ -91,33 +100,13 @@ def claims_json(found: tuple[VerdictRecord, ...]) -> str:
 
 def factors_of(head: RunRecord) -> tuple[str, ...]:
     """Return every factor path of the run, in file order."""
-    return tuple(dict.fromkeys(path for axes in head.axes.values() for path in axes))
+    paths = [path for group in (head.axes.values(), head.include) for part in group for path in part]
+    return tuple(path for path in dict.fromkeys(paths) if path != "backend")
 
 
 def conditions_of(head: RunRecord) -> Iterator[Condition]:
     """Yield every planned condition, in file order."""
-    yield from Plan(head.axes, ((),), Trials(), head.only).conditions
-
-
-def trials_of(path: Path) -> Iterator[TrialRecord]:
-    """Yield each trial once, in the order in which they ran.
-
-    Raises: ResultsError where a trial stands in the journal twice, or a second run does.
-    """
-    seen: set[int] = set()
-    for number, line in enumerate(journal.read(path), 1):
-        if isinstance(line, RunRecord) and number > 1:
-            raise ResultsError(
-                f"{path}:{number}: a second run begins here; values of two runs are never put together",
-                hint="give each run a folder of its own",
-            )
-        if isinstance(line, TrialRecord):
-            if line.trial in seen:
-                raise ResultsError(
-                    f"{path}: trial {line.trial} is recorded twice", hint="restore the journal from a copy"
-                )
-            seen.add(line.trial)
-            yield line
+    yield from Plan(head.axes, ((),), Trials(), head.only, head.include, head.exclude).conditions
 
 
 @dataclass(slots=True)
@@ -125,6 +114,7 @@ class Cells:
     """What a journal says, by condition, metric and quantity; and what happened in its trials."""
 
     head: RunRecord
+    attempts: Attempts = field(default_factory=Attempts)
     outcomes: Counter[str] = field(default_factory=Counter)
     findings: Counter[FindingRecord] = field(default_factory=Counter)
     _cells: dict[Key, Cell] = field(default_factory=lambda: defaultdict(Cell))
@@ -138,11 +128,14 @@ class Cells:
         cell.ended = self._ended[condition.id, quantity.metric]
         return cell
 
-    def take(self, trial: TrialRecord) -> None:
-        """Take in one trial; of a warm-up only its outcome and findings."""
-        self.outcomes[trial.outcome] += 1
+    def take(self, trial: TrialRecord, last: bool) -> None:
+        """Take in one attempt; of a warm-up, and of one that is not its trial's last, no values."""
+        self.attempts.add(trial, last)
         for finding in trial.findings:
             self.findings[finding.model_copy(update={"what": f"{trial.condition}: {finding.what}"})] += 1
+        if not last:
+            return
+        self.outcomes[trial.outcome] += 1
         if trial.warmup:
             return
         for metric in trial.metrics:
@@ -167,10 +160,10 @@ def cells_of(path: Path) -> Cells:
     head = journal.head(path)
     units = {(one.metric, one.quantity): one.unit for one in head.quantities}
     cells = Cells(head)
-    for trial in trials_of(path):
+    for trial, last in with_last(attempts_of(path)):
         for reading in trial.readings:
             _check(path, trial, reading, units)
-        cells.take(trial)
+        cells.take(trial, last)
     return cells
 
 
@@ -182,8 +175,18 @@ def summarise(path: Path) -> Summary:
     cells = cells_of(path)
     head = cells.head
     conditions = list(conditions_of(head))
+    stops = {stop.condition: stop for stop in stops_of(path)}
+    planned = {one.id: stops[one.id].trials if one.id in stops else head.count for one in conditions}
     rows = [
-        row_of(condition, quantity, cells.find(condition, quantity), head.count)
+        cells.attempts.on(
+            row_of(
+                condition,
+                quantity,
+                cells.find(condition, quantity),
+                planned[condition.id],
+                ruled=head.until is not None,
+            )
+        )
         for condition in conditions
         for quantity in head.quantities
     ]
@@ -192,10 +195,17 @@ def summarise(path: Path) -> Summary:
     return Summary(
         run=head.run,
         name=head.name,
-        trials=head.trials,
+        trials=head.trials - sum(stop.skipped for stop in stops.values()),
         measured=cells.outcomes["measured"],
         failed=cells.outcomes["failed"],
-        findings=(*head.findings, *made, *flagged(rows)),
+        findings=(
+            *head.findings,
+            *made,
+            *cells.attempts.findings(),
+            *_about_stops(tuple(stops.values())),
+            *flagged(rows),
+        ),
+        stops=tuple(stops.values()),
         rows=tuple(rows),
         baseline=baseline,
         comparisons=tuple(comparisons(conditions, head.quantities, cells.find, baseline, head.seed)),
@@ -222,6 +232,26 @@ def _check(
     raise ResultsError(f"{name} is no measurement, got {reading.value!r}", hint="mend the metric")
 
 
+def _about_stops(stops: Sequence[StopRecord]) -> Iterator[FindingRecord]:
+    """Say what the stop rule means for the intervals, and how far a condition still was at its last trial."""
+    if any(stop.reason == "precise" for stop in stops):
+        yield FindingRecord(
+            code="stop.looks",
+            severity="info",
+            what="trials ended when the interval was narrow enough, looked at after every block: such a 95% "
+            "interval covers some 92 to 94% (in simulations of skewed samples)",
+            remedy="raise trials.until.min, or fix trials.count, where that matters",
+        )
+    for stop in stops:
+        if stop.reason == "max":
+            yield FindingRecord(
+                code="stop.imprecise",
+                severity="warning",
+                what=f"{stop.condition}: {says(stop)}",
+                remedy="raise trials.until.max, or state the precision that was reached",
+            )
+
+
 def _times(finding: FindingRecord, count: int) -> FindingRecord:
     """Say of a finding in how many trials it was made."""
     return finding.model_copy(update={"what": f"{finding.what} ({count} trial{'s' if count > 1 else ''})"})
@@ -241,7 +271,16 @@ def _write_measurements(path: Path, head: RunRecord, source: Path) -> None:
 def _measurements(
     run: str, trial: TrialRecord, factors: Iterable[str], units: Mapping[tuple[str, str], str]
 ) -> Iterator[list[str]]:
-    left = [
+    left, right = _left(run, trial), _right(trial, factors)
+    for reading in trial.readings:
+        yield [*left, reading.metric, reading.quantity, number(reading.value), reading.unit, *right]
+    for absent in trial.absent:
+        yield [*left, absent.metric, absent.quantity, "", units[absent.metric, absent.quantity], *right]
+
+
+def _left(run: str, trial: TrialRecord) -> list[str]:
+    """Return the cells of ``SERIES_COLUMNS``: which trial it was."""
+    return [
         run,
         str(trial.trial),
         str(trial.block),
@@ -250,11 +289,31 @@ def _measurements(
         trial.backend,
         trial.condition,
     ]
-    right = [show_level(trial.factors[path]) if path in trial.factors else "" for path in factors]
-    for reading in trial.readings:
-        yield [*left, reading.metric, reading.quantity, number(reading.value), reading.unit, *right]
-    for absent in trial.absent:
-        yield [*left, absent.metric, absent.quantity, "", units[absent.metric, absent.quantity], *right]
+
+
+def _right(trial: TrialRecord, factors: Iterable[str]) -> list[str]:
+    """Return the levels of all factors; empty where one does not apply."""
+    return [show_level(trial.factors[path]) if path in trial.factors else "" for path in factors]
+
+
+def _write_series(folder: Path, head: RunRecord, source: Path) -> None:
+    """Write a file for each metric that took series; a run without any has none."""
+    factors = factors_of(head)
+    columns: dict[str, dict[str, str]] = defaultdict(dict)
+    for trial in trials_of(source):
+        for series in trial.series:
+            columns[series.metric].update(series.columns)
+    for metric, names in columns.items():
+        with durable.writing(folder / f"series-{metric}.csv") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow([*SERIES_COLUMNS, *names, *factors])
+            for trial in trials_of(source):
+                left, right = _left(head.run, trial), _right(trial, factors)
+                for series in trial.series:
+                    if series.metric != metric:
+                        continue
+                    for row in series.rows:
+                        writer.writerow([*left, *(_cell(row.get(name)) for name in names), *right])
 
 
 def _summary_csv(head: RunRecord, summary: Summary) -> str:

@@ -45,8 +45,10 @@ class Cell:
         return self._sample
 
 
-def row_of(condition: Condition, quantity: QuantityRecord, cell: Cell, planned: int) -> SummaryRow:
-    """Return the statistics of a cell; ``planned``: trials that were planned of the condition."""
+def row_of(
+    condition: Condition, quantity: QuantityRecord, cell: Cell, planned: int, *, ruled: bool = False
+) -> SummaryRow:
+    """Return the statistics of a cell; ``planned``: its trials, or the most of them where it is ``ruled``."""
     row = SummaryRow(
         backend=condition.backend,
         condition=condition.id,
@@ -58,7 +60,7 @@ def row_of(condition: Condition, quantity: QuantityRecord, cell: Cell, planned: 
         n=len(cell.values),
         failed=cell.failures.total(),
         planned=planned,
-        reason=_missing(cell, planned),
+        reason=_missing(cell, planned, ruled),
     )
     changes: dict[str, object] = {}
     failed = stats.success_rate(cell.failures.total(), cell.ended).interval
@@ -69,11 +71,13 @@ def row_of(condition: Condition, quantity: QuantityRecord, cell: Cell, planned: 
     return row.model_copy(update=changes)
 
 
-def _missing(cell: Cell, planned: int) -> str:
+def _missing(cell: Cell, planned: int, ruled: bool) -> str:
     counts = [*cell.failures.most_common(), *cell.absent.most_common()]
     missing = "; ".join(f"{times} of {planned}: {reason}" for reason, times in counts)
     rest = planned - len(cell.values) - cell.failures.total() - cell.absent.total()
-    return f"{rest} of {planned}: not measured yet" if rest > 0 and not missing else missing
+    if rest > 0 and not missing:
+        return f"{rest} of {'at most ' if ruled else ''}{planned}: not measured yet"
+    return missing
 
 
 def _numbers(cell: Cell, quantity: QuantityRecord) -> dict[str, object]:

@@ -6,28 +6,27 @@ Prints nothing: a watcher is told what happens.
 from __future__ import annotations
 
 import json
-import os
 import secrets
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from filelock import FileLock, Timeout
-
-from vmvc import claims_spoilers, host, journal, load, results
-from vmvc.contract import Backend, Finding, Guest, Preparation, Severity, Tag
-from vmvc.errors import EngineError, Interrupted, ResultsError
+from vmvc import attempts, claims_spoilers, host, journal, load, pagecache, preflight, results
+from vmvc.contract import Backend, Finding, Guest, MonotonicClock, Observes, Preparation, Severity, Tag
+from vmvc.errors import EngineError, Interrupted, ResultsError, Unavailable
 from vmvc.journal import Journal
 from vmvc.load import Loaded
+from vmvc.lock import measuring
 from vmvc.manifest import digest, head_of, write_inputs
 from vmvc.plan import Condition, Plan, group_metrics
-from vmvc.records import ResumeRecord, RunRecord, Summary
+from vmvc.records import FindingRecord, ResumeRecord, RunRecord, Summary, TrialRecord
 from vmvc.records_claims import VerdictRecord
-from vmvc.runner import Campaign, Runner, Signals, Watcher
+from vmvc.runner import Bind, Campaign, Runner, Signals, Watcher
+from vmvc.stopping import Stopping, rule_of
+from vmvc.tuning import Tuned, tuned
 from vmvc.worker import Worker
 
 CHECK_TIMEOUT: Final = 60.0
@@ -39,28 +38,32 @@ class RunWatcher(Watcher, Protocol):
 
     def checking(self, backend: str) -> None: ...
     def found(self, finding: Finding) -> None: ...
+    def waiting(self, findings: Sequence[Finding], left: float) -> None: ...
     def swept(self, tag: Tag) -> None: ...
     def opened(self, folder: Path, plan: Plan, done: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A run that has come to its end; ``failed`` counts trials, warm-ups included."""
+    """A run that has come to its end; ``stopped`` says why where that is not the end of its plan."""
 
     folder: Path
     summary: Summary
     verdicts: tuple[VerdictRecord, ...] = ()
+    stopped: str = ""
 
 
 def plan_of(loaded: Loaded, *, only: Sequence[str] = (), count: int | None = None) -> Plan:
-    """Return the plan of an experiment; ``count`` overrides its number of measured trials."""
+    """Return the plan of an experiment; ``count`` overrides its number of measured trials or stop rule."""
     settings = loaded.experiment.trials
     if count is not None:
-        settings = settings.model_copy(update={"count": count})
+        settings = settings.model_copy(update={"count": count, "until": None})
     axes = {name: loaded.axes(name) for name in loaded.experiment.backends}
-    loading = [metric.name for metric in loaded.metrics if metric.loads_guest]
+    loading = [
+        metric.name for metric in loaded.metrics if metric.loads_guest or metric.observes is Observes.FLEET
+    ]
     groups = group_metrics([metric.name for metric in loaded.metrics], loading)
-    return Plan(axes, groups, settings, tuple(only))
+    return Plan(axes, groups, settings, tuple(only), loaded.include, loaded.exclude)
 
 
 def start(loaded: Loaded, plan: Plan, parent: Path, watcher: RunWatcher, *, wait: bool = False) -> Finished:
@@ -70,10 +73,10 @@ def start(loaded: Loaded, plan: Plan, parent: Path, watcher: RunWatcher, *, wait
     """
     run = f"{datetime.now(UTC):%Y%m%dt%H%M%Sz}-{secrets.token_hex(2)}"
     folder = parent / loaded.experiment.name / run
-    with _measuring(wait), Signals().installed() as signals:
+    with measuring(wait), Signals().installed() as signals, _tuned(loaded, plan, watcher) as about:
         _make(folder)
         try:
-            return _run(loaded, plan, folder, run, watcher, signals)
+            return _run(loaded, plan, folder, run, watcher, signals, about)
         except BaseException:
             if not (folder / "journal.jsonl").exists():
                 _discard(folder)
@@ -88,9 +91,9 @@ def resume(folder: Path, watcher: RunWatcher, *, wait: bool = False) -> Finished
     """
     head = journal.head(folder / "journal.jsonl")
     loaded = _reload(folder, head)
-    plan = plan_of(loaded, only=head.only, count=head.count)
-    with _measuring(wait), Signals().installed() as signals:
-        return _run(loaded, plan, folder, head.run, watcher, signals)
+    plan = plan_of(loaded, only=head.only, count=head.count if head.until is None else None)
+    with measuring(wait), Signals().installed() as signals, _tuned(loaded, plan, watcher) as about:
+        return _run(loaded, plan, folder, head.run, watcher, signals, about)
 
 
 def prepare_only(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> dict[str, Preparation]:
@@ -101,8 +104,9 @@ def prepare_only(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> dict[str, P
     worker = Worker()
     try:
         with Signals().installed() as signals:
+            _host(watcher, None)
             _check(_backends(loaded, plan), worker, watcher, signals)
-            return _prepare(loaded, plan, worker, watcher, signals)
+            return _prepare(_binder(loaded, None), plan, worker, watcher, signals)
     finally:
         worker.close()
 
@@ -125,50 +129,124 @@ def _reload(folder: Path, head: RunRecord) -> Loaded:
 
 
 def _run(
-    loaded: Loaded, plan: Plan, folder: Path, run: str, watcher: RunWatcher, signals: Signals
+    loaded: Loaded,
+    plan: Plan,
+    folder: Path,
+    run: str,
+    watcher: RunWatcher,
+    signals: Signals,
+    about: Tuned,
 ) -> Finished:
     worker = Worker(folder / "logs" / "worker.log")
+    require, before = loaded.experiment.require, host.noise()
     try:
         backends = _backends(loaded, plan)
-        findings = [*_check(backends, worker, watcher, signals), *_about_claims(loaded, plan, watcher)]
+        findings = [
+            *_check(backends, worker, watcher, signals, _cold_findings(plan)),
+            *_about_claims(loaded, plan, watcher),
+        ]
         sweep(list(backends.values()), worker, watcher)
-        prepared = _prepare(loaded, plan, worker, watcher, signals)
+        findings = [*about.findings, *_host(watcher, before), *findings]
+        preflight.refuse(findings, require)
+        bind = _binder(loaded, about.cpuset)
+        prepared = _prepare(bind, plan, worker, watcher, signals)
+        findings = [one for one in findings if preflight.decision(one, require) != "wait"]
+        findings += preflight.settle(
+            require, host.findings, MonotonicClock(), waiting=watcher.waiting, tick=_stopper(signals)
+        )
         path = folder / "journal.jsonl"
         resumed = path.exists()
         if not resumed:
-            write_inputs(loaded, plan, folder, run, findings, prepared, _describe(backends, worker))
+            facts = _describe(backends, worker)
+            write_inputs(loaded, plan, folder, run, findings, prepared, facts, about.settings)
         with Journal(path) as book:
             if resumed:
                 wall = datetime.now(UTC).isoformat(timespec="seconds")
-                book.append(ResumeRecord(wall=wall, boot=host.boot_id(), repaired_bytes=book.repaired))
+                found = tuple(FindingRecord.of(finding) for finding in findings)
+                record = ResumeRecord(
+                    wall=wall, boot=host.boot_id(), repaired_bytes=book.repaired, findings=found
+                )
+                book.append(record)
             else:
                 book.append(head_of(loaded, plan, run, [*findings, *_about_conditions(prepared)]))
-            done = {trial.trial for trial in results.trials_of(path)}
+            done, tried = _past(path, plan.settings.retries)
             watcher.opened(folder, plan, len(done))
-            campaign = Campaign(run, plan, _binder(loaded), loaded.metrics, folder / "logs")
+            stopping = _stopping(plan, path, book, done, watcher)
+            campaign = Campaign(run, plan, bind, loaded.metrics, folder / "logs", about.disturbed)
             try:
-                Runner(campaign, worker, watcher, signals).run(book, done)
+                tally = Runner(campaign, worker, watcher, signals).run(book, done, tried, stopping)
             except Interrupted as stop:
                 results.rebuild(folder)
                 raise Interrupted(stop.what, hint=f"vmvc run --resume {folder}") from None
-        return Finished(folder, results.rebuild(folder), results.verdicts(path))
+        return Finished(folder, results.rebuild(folder), results.verdicts(path), _why_stopped(tally.stopped))
     finally:
         worker.close()
 
 
+def _past(path: Path, retries: int) -> tuple[set[int], dict[int, int]]:
+    """Return the trials that are done, and how often one was tried whose retries are not used up."""
+    done, tried = set(), {}
+    for trial in attempts.trials_of(path):
+        if trial.outcome == "failed" and trial.attempt <= retries:
+            tried[trial.trial] = trial.attempt
+        else:
+            done.add(trial.trial)
+    return done, tried
+
+
+def _stopping(
+    plan: Plan, path: Path, book: Journal, done: Container[int], watcher: RunWatcher
+) -> Stopping | None:
+    """Follow the stop rule over what is done; write down a decision that a kill has kept from the journal."""
+    rule = rule_of(plan.settings)
+    if rule is None:
+        return None
+    stopping = Stopping(rule, len(plan.groups), attempts.stops_of(path))
+    for trial in attempts.trials_of(path):
+        if trial.trial in done and (stop := stopping.add(trial)) is not None:
+            book.append(stop)
+    for stop in stopping.stops:
+        watcher.decided(stop)
+    return stopping
+
+
+def _why_stopped(trial: TrialRecord | None) -> str:
+    if trial is None or trial.failure is None:
+        return ""
+    how = f"{trial.failure.phase}: {trial.failure.reason}"
+    return f"trial {trial.trial} {trial.condition} failed in {how}; trials.on_failure is stop"
+
+
 def _about_claims(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> list[Finding]:
     units = {f"{metric.name}.{one.name}": one.unit for metric in loaded.metrics for one in metric.quantities}
-    findings = list(claims_spoilers.findings(loaded.experiment.claims, units, plan.settings.count))
+    findings = list(claims_spoilers.findings(loaded.experiment.claims, units, plan.settings.most))
     for finding in findings:
         watcher.found(finding)
     return findings
 
 
-def _binder(loaded: Loaded) -> Any:
+def _tuned(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> AbstractContextManager[Tuned]:
+    """Tune the host as the experiment says; whatever an earlier run left tuned is put back first."""
+    settings = loaded.experiment.tune
+    conditions = plan.conditions if "cpus" in settings else ()
+    most = max((loaded.bind(one.backend, one.factors)[1].cpus for one in conditions), default=1)
+    return tuned(settings, cpus=most, tell=watcher.found)
+
+
+def _binder(loaded: Loaded, cpuset: tuple[int, ...] | None) -> Bind:
     def bind(condition: Condition) -> tuple[Backend, Guest]:
-        return loaded.bind(condition.backend, condition.factors)
+        backend, guest = loaded.bind(condition.backend, condition.factors)
+        return backend, guest if cpuset is None else replace(guest, cpuset=cpuset)
 
     return bind
+
+
+def _host(watcher: RunWatcher, since: host.Noise | None) -> list[Finding]:
+    """Say what may spoil numbers on this host now; ``since``: an earlier look at its counters."""
+    findings = host.findings(since)
+    for finding in findings:
+        watcher.found(finding)
+    return findings
 
 
 def _backends(loaded: Loaded, plan: Plan) -> dict[str, Backend]:
@@ -180,14 +258,35 @@ def _backends(loaded: Loaded, plan: Plan) -> dict[str, Backend]:
     return chosen
 
 
+def _cold_findings(plan: Plan) -> list[Finding]:
+    """Say what stands in the way of cold trials, and how cold they are; nothing where all are warm."""
+    if not any(plan.cold(condition) for condition in plan.conditions):
+        return []
+    found = list(pagecache.findings(virtualised=host.facts().get("virtualised") is not False))
+    if plan.mixed:
+        found.append(
+            Finding(
+                "cache.rehearsed",
+                Severity.INFO,
+                "a life that nobody times comes before each warm trial, since cold ones empty the cache",
+                "measure warm and cold in runs of their own where the time matters",
+            )
+        )
+    return found
+
+
 def _check(
-    backends: Mapping[str, Backend], worker: Worker, watcher: RunWatcher, signals: Signals
+    backends: Mapping[str, Backend],
+    worker: Worker,
+    watcher: RunWatcher,
+    signals: Signals,
+    more: Sequence[Finding] = (),
 ) -> list[Finding]:
-    """Ask host and engines whether a run makes sense here.
+    """Ask the engines whether a run makes sense here.
 
     Raises: EngineError naming every engine that cannot be used.
     """
-    findings = list(host.findings())
+    findings = list(more)
     for name, backend in backends.items():
         watcher.checking(name)
         found: Sequence[Finding] = worker.call(
@@ -231,14 +330,15 @@ def sweep(backends: Sequence[Backend], worker: Worker, watcher: RunWatcher) -> N
 
 
 def _prepare(
-    loaded: Loaded, plan: Plan, worker: Worker, watcher: RunWatcher, signals: Signals
+    bind: Bind, plan: Plan, worker: Worker, watcher: RunWatcher, signals: Signals
 ) -> dict[str, Preparation]:
     """Prepare every condition's guest before the first trial, so that nothing slow or wrong comes later."""
     prepared: dict[str, Preparation] = {}
     known: dict[str, Preparation] = {}
+    renewed: set[str] = set()
     for number, condition in enumerate(plan.conditions):
         watcher.preparing(condition, number, plan.condition_count)
-        backend, guest = loaded.bind(condition.backend, condition.factors)
+        backend, guest = bind(condition)
         key = repr((backend.name, backend.options, guest))
         if key not in known:
             known[key] = worker.call(
@@ -247,7 +347,24 @@ def _prepare(
             for finding in known[key].findings:
                 watcher.found(replace(finding, what=f"{condition.id}: {finding.what}"))
         prepared[condition.id] = known[key]
+        if plan.absent(condition) and key not in renewed:
+            renewed.add(key)
+            _renew(backend, guest, condition, worker, signals)
     return prepared
+
+
+def _renew(backend: Backend, guest: Guest, condition: Condition, worker: Worker, signals: Signals) -> None:
+    """Let the image be removed and made once, before the first trial.
+
+    Raises: EngineError where this backend cannot do that with this image.
+    """
+    try:
+        worker.call("renew", backend, guest, timeout=PREPARE_TIMEOUT, tick=_stopper(signals))
+    except Unavailable as error:
+        raise EngineError(
+            f"{condition.id}: trials.image: absent is not possible: {error.what}",
+            hint=error.hint or "leave trials.image out for this backend",
+        ) from error
 
 
 def _about_conditions(prepared: Mapping[str, Preparation]) -> Iterator[Finding]:
@@ -268,7 +385,7 @@ def _stopper(signals: Signals) -> Any:
     return tick
 
 
-# --- the folder and the lock ------------------------------------------------------------------------------
+# --- the folder -------------------------------------------------------------------------------------------
 
 
 def _make(folder: Path) -> None:
@@ -290,28 +407,3 @@ def _discard(folder: Path) -> None:
         path.unlink(missing_ok=True)
     (folder / "logs").rmdir()
     folder.rmdir()
-
-
-@contextmanager
-def _measuring(wait: bool) -> Iterator[None]:
-    """Hold the host's lock, so that two runs never measure at once.
-
-    Raises: EngineError where another run measures and ``wait`` is false.
-    """
-    path = Path(os.environ.get("VMVC_LOCK") or Path(tempfile.gettempdir()) / "vmvc.lock")
-    lock = FileLock(path, mode=0o666)
-    try:
-        lock.acquire(timeout=-1 if wait else 0)
-    except Timeout as error:
-        raise EngineError(
-            "another vmvc run measures on this host; two at once would spoil each other's numbers",
-            hint="wait for it, or add --wait",
-        ) from error
-    except OSError as error:
-        raise EngineError(
-            f"{path}: {error.strerror}", hint="set VMVC_LOCK to a file you can write"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()

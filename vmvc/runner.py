@@ -6,17 +6,18 @@ deadlines, so that nothing which writes or draws disturbs the timed part.
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Final, Protocol
 
 from vmvc import host, owner
-from vmvc.contract import Backend, Guest, Metric, Tag
+from vmvc.contract import Backend, Clock, Finding, Guest, Metric, MonotonicClock, Observes, Tag
 from vmvc.errors import CleanupError, DeadlineExceeded, Interrupted, VmvcError
 from vmvc.journal import Journal
 from vmvc.plan import Condition, Plan, PlannedTrial
@@ -26,13 +27,20 @@ from vmvc.records import (
     Failure,
     FindingRecord,
     ReadingRecord,
+    SeriesRecord,
+    StopRecord,
     TrialRecord,
 )
+from vmvc.stopping import Stopping
 from vmvc.trial import DESTROY_TIMEOUT, Job, Outcome, pick
 from vmvc.worker import Worker, WorkerDied
 
 START_UP_TIMEOUT: Final = 60.0
 """Seconds that the worker may take before its first announcement."""
+
+PAUSE_LOOK: Final = 0.1
+"""Seconds between two looks, in a pause, at whether somebody asks to stop."""
+NONE_TRIED: Final[Mapping[int, int]] = MappingProxyType({})
 
 Bind = Callable[[Condition], tuple[Backend, Guest]]
 
@@ -44,6 +52,8 @@ class Watcher(Protocol):
     def begun(self, trial: PlannedTrial) -> None: ...
     def step(self, name: str) -> None: ...
     def ended(self, record: TrialRecord) -> None: ...
+    def decided(self, stop: StopRecord) -> None: ...
+    def expecting(self, backend: str, condition: str, trials: int) -> None: ...
 
 
 class Signals:
@@ -76,59 +86,117 @@ class Campaign:
     bind: Bind
     metrics: tuple[Metric, ...]
     logs: Path | None = None
+    disturbed: Callable[[], Sequence[Finding]] = tuple
+    """What somebody else has changed on the host since it was tuned; asked after every trial."""
 
 
 @dataclass(slots=True)
 class Tally:
-    """How many trials ended how, in this call."""
+    """How many trials ended how, in this call; ``stopped`` is the failed one that ended the run."""
 
     measured: int = 0
     failed: int = 0
+    stopped: TrialRecord | None = None
 
 
 class Runner:
-    """Runs a campaign in a worker and writes one record a trial."""
+    """Runs a campaign in a worker and writes one record for each attempt at a trial."""
 
-    def __init__(self, campaign: Campaign, worker: Worker, watcher: Watcher, signals: Signals) -> None:
+    def __init__(
+        self,
+        campaign: Campaign,
+        worker: Worker,
+        watcher: Watcher,
+        signals: Signals,
+        clock: Clock | None = None,
+    ) -> None:
         self._campaign = campaign
         self._worker = worker
         self._watcher = watcher
         self._signals = signals
+        self._clock = clock or MonotonicClock()
         self._interrupted = 0
+        self._mixed = campaign.plan.mixed
         self._owner = owner.current()
+        self._threads = os.cpu_count() or 1
         self._units = {
             (metric.name, quantity.name): quantity.unit
             for metric in campaign.metrics
             for quantity in metric.quantities
         }
 
-    def run(self, journal: Journal, done: Container[int] = ()) -> Tally:
-        """Run every planned trial that is not ``done``.
+    def run(
+        self,
+        journal: Journal,
+        done: Container[int] = (),
+        tried: Mapping[int, int] = NONE_TRIED,
+        stopping: Stopping | None = None,
+    ) -> Tally:
+        """Run every planned trial that is not ``done``; ``tried``: attempts so far, by trial.
+
+        ``stopping`` knows the trials that are done, and passes over those that its rule makes needless.
 
         Raises: Interrupted, StorageError, CleanupError; what was appended before is kept.
         """
         tally = Tally()
-        for trial in self._campaign.plan:
-            if trial.number in done:
-                continue
-            if self._signals.count:
-                raise self._stopped()
-            record, cleanup = self._trial(trial)
-            journal.append(record)
-            if record.outcome == "measured":
-                tally.measured += 1
-            else:
+        with host.KernelLog() as self._kernel:
+            for trial in self._campaign.plan:
+                over = stopping is not None and stopping.over(trial.condition.id)
+                if trial.number in done or over:
+                    continue
+                record = self._attempts(trial, journal, tried.get(trial.number, 0))
+                if stopping is not None:
+                    self._decide(stopping, record, journal)
+                if record.outcome == "measured":
+                    tally.measured += 1
+                    continue
                 tally.failed += 1
+                if self._campaign.plan.settings.on_failure == "stop" and not trial.warmup:
+                    tally.stopped = record
+                    break
+        return tally
+
+    def _decide(self, stopping: Stopping, record: TrialRecord, journal: Journal) -> None:
+        stop = stopping.add(record)
+        if stop is not None:
+            journal.append(stop)
+            self._watcher.decided(stop)
+        else:
+            self._watcher.expecting(record.backend, record.condition, stopping.expected(record.condition))
+
+    def _attempts(self, trial: PlannedTrial, journal: Journal, before: int) -> TrialRecord:
+        """Try a trial until it is measured or no retry is left; return the record of the last attempt."""
+        attempt = before
+        while True:
+            attempt += 1
+            self._watcher.begun(trial)
+            self._idle(self._campaign.plan.settings.pause)
+            record, cleanup = self._trial(trial, attempt)
+            journal.append(record)
             self._watcher.ended(record)
             if cleanup is not None:
                 raise cleanup
-        return tally
+            if record.outcome == "measured" or attempt > self._campaign.plan.settings.retries:
+                return record
 
-    def _trial(self, trial: PlannedTrial) -> tuple[TrialRecord, CleanupError | None]:
+    def _idle(self, seconds: float) -> None:
+        """Do nothing for so long, or until somebody asks to stop.
+
+        Raises: Interrupted.
+        """
+        end = self._clock.now() + round(seconds * 1e9)
+        while not self._signals.count and (left := (end - self._clock.now()) / 1e9) > 0:
+            self._watcher.step("pause")
+            self._clock.sleep(min(left, PAUSE_LOOK))
+        if self._signals.count:
+            raise self._stopped()
+
+    def _trial(self, trial: PlannedTrial, attempt: int) -> tuple[TrialRecord, CleanupError | None]:
         campaign, settings = self._campaign, self._campaign.plan.settings
         backend, guest = campaign.bind(trial.condition)
         tag = Tag(campaign.run, trial.number, self._owner)
-        log = campaign.logs / f"trial-{trial.number}.console" if campaign.logs is not None else None
+        called = f"trial-{trial.number}" + (f"-{attempt}" if attempt > 1 else "")
+        log = campaign.logs / f"{called}.console" if campaign.logs is not None else None
         job = Job(
             tag,
             backend,
@@ -137,9 +205,12 @@ class Runner:
             settings.timeout,
             settings.stop_timeout,
             log,
+            cold=campaign.plan.cold(trial.condition),
+            absent=campaign.plan.absent(trial.condition),
+            rehearsed=self._mixed and not campaign.plan.cold(trial.condition),
         )
-        self._watcher.begun(trial)
         wall = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._kernel.new()
         before = host.noise()
         try:
             outcome: Outcome = self._worker.call("trial", job, timeout=START_UP_TIMEOUT, tick=self._tick)
@@ -155,7 +226,14 @@ class Runner:
         if self._signals.count and outcome.failure is not None:
             raise self._stopped()
         noise = host.noise_between(before, host.noise())
-        return self._record(trial, tag, wall, outcome, noise), outcome.cleanup
+        room = len(guest.cpuset) if guest.cpuset is not None else self._threads
+        outcome.findings += host.noise_findings(noise, threads=self._threads, cpus=guest.cpus, room=room)
+        lines = self._kernel.new()
+        if lines is not None:
+            noise["kernel_warnings"] = float(lines.grave)
+            outcome.findings += lines.findings()
+        outcome.findings += campaign.disturbed()
+        return self._record(trial, attempt, tag, wall, outcome, noise), outcome.cleanup
 
     def _tick(self) -> None:
         """Show the step; pass a request to stop on, once; end the worker at the second."""
@@ -169,8 +247,11 @@ class Runner:
 
     def _remove(self, backend: Backend, tag: Tag, guest: Guest) -> CleanupError | None:
         """Destroy by name, from whatever worker there is; return what could not be removed."""
+        fleets = any(metric.observes is Observes.FLEET for metric in self._campaign.metrics)
         try:
-            self._worker.call("destroy", backend, tag, guest, timeout=DESTROY_TIMEOUT)
+            self._worker.call(
+                "disband" if fleets else "destroy", backend, tag, guest, timeout=DESTROY_TIMEOUT
+            )
         except CleanupError as error:
             return error
         except VmvcError as error:
@@ -185,7 +266,13 @@ class Runner:
         return Interrupted("interrupted; what was measured is kept")
 
     def _record(
-        self, trial: PlannedTrial, tag: Tag, wall: str, outcome: Outcome, noise: Mapping[str, float]
+        self,
+        trial: PlannedTrial,
+        attempt: int,
+        tag: Tag,
+        wall: str,
+        outcome: Outcome,
+        noise: Mapping[str, float],
     ) -> TrialRecord:
         failure = None
         if outcome.failure is not None:
@@ -203,6 +290,7 @@ class Runner:
             )
         return TrialRecord(
             trial=trial.number,
+            attempt=attempt,
             block=trial.block,
             position=trial.position,
             warmup=trial.warmup,
@@ -221,5 +309,7 @@ class Runner:
             ),
             absent=tuple(AbsentRecord.of(metric, absent) for metric, absent in outcome.absent),
             findings=tuple(findings),
+            series=tuple(SeriesRecord.of(metric, series) for metric, series in outcome.series),
             noise=noise,
+            proof=outcome.proof,
         )

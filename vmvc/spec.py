@@ -20,23 +20,28 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     JsonValue,
+    SerializerFunctionWrapHandler,
     Tag,
+    model_serializer,
     model_validator,
 )
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
 from vmvc.spec_claims import Claim
+from vmvc.spec_host import Require, Setting, listed_once
+from vmvc.spec_model import FACTOR_PATH, Model, Name
 from vmvc.spec_model import MOST_FACTORS as MOST_FACTORS
 from vmvc.spec_model import NAME as NAME
-from vmvc.spec_model import FactorPath, Model, Name
 from vmvc.spec_model import Level as Level
-from vmvc.units import Duration, Size
+from vmvc.units import Duration, Percent, Size
 
 SCHEMA: Final = "vmvc/1"
 NAMES: Final = "list of names"
 """Step in an error's ``loc``: this form of ``backends`` and ``metrics`` was taken for the intended one."""
 MOST_NAMES: Final = 100
 """Most backends, and most metrics, of an experiment."""
+MOST_ENTRIES: Final = 1000
+"""Most conditions that are listed under ``include``, and most entries of ``exclude``."""
 MOST_CLAIMS: Final = 1000
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -343,10 +348,34 @@ def _form(value: object) -> str | None:
 # --- trials ------------------------------------------------------------------------------------------------
 
 
+class Until(Model):
+    """Stop a condition when its median is known well enough; on precision, never on significance."""
+
+    metric: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]*\.[a-z0-9][a-z0-9_.-]*$",
+        description="Metric and quantity whose median decides, such as `startup.ready`.",
+    )
+    relative_ci: Percent = Field(
+        description="Enough: the 95% interval's half-width over the median, at most."
+    )
+    max: int = Field(ge=1, le=10**6, description="Measured trials of a condition after which it ends anyhow.")
+    min: int = Field(
+        default=10,
+        ge=1,
+        le=10**6,
+        description="Values before which no condition counts as known (an interval needs 6); at most `max`.",
+    )
+
+
 class Trials(Model):
     """How often, in which order and how patiently."""
 
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["count", "until"]}})
+
     count: int = Field(default=10, ge=1, le=10**6, description="Measured trials of every condition.")
+    until: Until | None = Field(
+        default=None, description="Instead of `count`: as many trials as a precise median takes."
+    )
     warmup: int = Field(
         default=1, ge=0, le=1000, description="Trials of every condition that run first, stored and flagged."
     )
@@ -362,6 +391,93 @@ class Trials(Model):
     stop_timeout: Duration = Field(
         default=30.0, description="Longest time for an orderly stop before the instance is ended by force."
     )
+    cache: Literal["warm", "cold"] = Field(
+        default="warm",
+        description="`cold`: drop the host's page cache just before each trial (root only); also a factor.",
+    )
+    image: Literal["present", "absent"] = Field(
+        default="present",
+        description="`absent`: the backend's image is removed before each trial and pulled or made again in "
+        "it, as `startup.image`; also a factor.",
+    )
+    pause: Duration = Field(default=0.0, description="Idle time before each trial, outside of what is timed.")
+    retries: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        description="How often a trial that failed is tried again at once; every attempt stays on record.",
+    )
+    on_failure: Literal["continue", "stop"] = Field(
+        default="continue",
+        description="`stop`: end the run, resumable, after a measured trial whose last attempt failed.",
+    )
+
+    @property
+    def most(self) -> int:
+        """The most measured trials of a condition."""
+        return self.count if self.until is None else self.until.max
+
+    @model_validator(mode="after")
+    def _count_or_until(self) -> Trials:
+        if self.until is not None and "count" in self.model_fields_set:
+            raise PydanticCustomError("count_and_until", "expected count or until, got both")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _one_of_them(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        if self.until is not None:
+            written.pop("count", None)
+        return written
+
+
+# --- factors ----------------------------------------------------------------------------------------------
+
+Entry = Mapping[str, Level]
+"""Levels by factor path, and under ``backend`` the one backend that they are for."""
+
+_Key = Annotated[str, Field(pattern=rf"^(backend|{FACTOR_PATH[2:-2]})$")]
+_Entries = Annotated[
+    tuple[Annotated[Mapping[_Key, Level], Field(min_length=1, max_length=MOST_FACTORS)], ...],
+    Field(max_length=MOST_ENTRIES),
+]
+
+
+class Factors(Model):
+    """What to sweep: a path to a setting -> its levels. Every combination is a condition."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "propertyNames": {"anyOf": [{"enum": ["include", "exclude"]}, {"pattern": FACTOR_PATH}]},
+            "maxProperties": MOST_FACTORS + 2,
+        },
+    )
+    __pydantic_extra__: dict[str, Annotated[tuple[Level, ...], Field(min_length=1, max_length=10_000)]]
+
+    include: _Entries = Field(
+        default=(),
+        description="Conditions to add: each a mapping of paths (and `backend`) to levels. What an entry "
+        "does not name stays as the file gives it. Where nothing is swept, these are all conditions.",
+    )
+    exclude: _Entries = Field(
+        default=(),
+        description="Combinations to leave out: those that have all levels (and the `backend`) of an entry.",
+    )
+
+    @property
+    def axes(self) -> Mapping[str, tuple[Level, ...]]:
+        """What is swept: path -> levels, in file order."""
+        return self.__pydantic_extra__
+
+    @model_validator(mode="after")
+    def _paths(self) -> Factors:
+        if len(self.axes) > MOST_FACTORS:
+            counts = {"field_type": "Dictionary", "max_length": MOST_FACTORS, "actual_length": len(self.axes)}
+            raise PydanticKnownError("too_long", counts)
+        if not all(re.fullmatch(FACTOR_PATH, path) for path in self.axes):
+            raise PydanticCustomError("factor_path", "expected paths to settings")
+        return self
 
 
 # --- the experiment ---------------------------------------------------------------------------------------
@@ -382,16 +498,11 @@ class Experiment(Model):
     backends: Annotated[
         Mapping[Name, BackendSpec], Field(min_length=1, max_length=MOST_NAMES), _NamesToo(BackendSpec)
     ] = Field(description="Backends to compare: a list of names, or a mapping of names to settings.")
-    factors: Annotated[
-        Mapping[
-            FactorPath,
-            Annotated[tuple[Level, ...], Field(min_length=1, max_length=10_000)],
-        ],
-        Field(max_length=MOST_FACTORS),
-    ] = Field(
-        default_factory=dict,
-        description="Settings to sweep: `guest.KEY` or `backends.NAME.options.KEY` -> list of levels. "
-        "Every combination is a condition.",
+    factors: Factors = Field(
+        default_factory=Factors,
+        description="Settings to sweep: `guest.KEY`, `backends.NAME.options.KEY`, `trials.cache` or "
+        "`trials.image` -> list of levels. Every combination is a condition; `include` adds some, `exclude` "
+        "drops some.",
     )
     metrics: Annotated[
         Mapping[Name, Mapping[str, JsonValue]],
@@ -399,6 +510,17 @@ class Experiment(Model):
         _NamesToo(dict),
     ] = Field(description="What to measure: a list of names, or a mapping of names to options.")
     trials: Trials = Field(default_factory=Trials, description="How often, in which order, how patiently.")
+    require: Require = Field(
+        default_factory=Require, description="What the host must be like before the first trial."
+    )
+    tune: Annotated[
+        tuple[Setting, ...], Field(json_schema_extra={"uniqueItems": True}), AfterValidator(listed_once)
+    ] = Field(
+        default=(),
+        description="Settings of the host to change for the time of the run and to put back as they were "
+        "found: `governor` (performance), `turbo` (off), `aslr` (off), `cpus` (guest and prober on CPUs of "
+        "their own).",
+    )
     claims: Annotated[tuple[Claim, ...], Field(max_length=MOST_CLAIMS)] = Field(
         default=(), description="Hypotheses; the run ends with a verdict on each."
     )

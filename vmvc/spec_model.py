@@ -13,9 +13,9 @@ Name = Annotated[str, Field(pattern=NAME)]
 """A name that is safe as folder, label, host name and condition: ``a-z 0-9 -``, 1 to 64 characters."""
 
 MOST_FACTORS: Final = 20
-FACTOR_PATH: Final = r"^(guest|backends)(\.[A-Za-z0-9_-]+)+$"
+FACTOR_PATH: Final = r"^((guest|backends)(\.[A-Za-z0-9_-]+)+|trials\.(cache|image))$"
 FactorPath = Annotated[str, Field(pattern=FACTOR_PATH)]
-"""``guest.KEY`` or ``backends.NAME.options.KEY``."""
+"""``guest.KEY``, ``backends.NAME.options.KEY``, ``trials.cache`` or ``trials.image``."""
 
 Level = bool | int | float | str
 """One level of a factor, as the file gives it."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from vmvc import probes
+from vmvc import fleet, pagecache, probes
 from vmvc.contract import (
     Absent,
     Backend,
@@ -21,10 +21,12 @@ from vmvc.contract import (
     Finding,
     Guest,
     Instance,
+    Member,
     Metric,
     Observes,
     Reading,
     Scene,
+    Series,
     Severity,
     Tag,
 )
@@ -32,6 +34,13 @@ from vmvc.errors import CleanupError, DeadlineExceeded, Interrupted, Unavailable
 
 DESTROY_TIMEOUT: Final = 60.0
 """Seconds that a destroy may take before the worker is ended and another one tries."""
+
+FETCH_TIMEOUT: Final = 3600.0
+"""Seconds to pull or make an image, as for its preparation before the first trial."""
+IMAGE_THERE: Final = "the image was there already (trials.image: present)"
+"""Why a trial has no instants of its image."""
+COOL_TIMEOUT: Final = 600.0
+"""Seconds to write what is dirty to the disk and drop the page cache."""
 
 Announce = Callable[[str, float], None]
 """Called with the name of a step and the seconds it may take, just before the step."""
@@ -48,6 +57,12 @@ class Job:
     timeout: float
     stop_timeout: float
     console_log: Path | None = None
+    cold: bool = False
+    """Drop the host's page cache just before the first event."""
+    absent: bool = False
+    """Remove the image first, and time how long it takes to have it again."""
+    rehearsed: bool = False
+    """Let a life that nobody times come first, so that the page cache is warm whatever came before."""
 
 
 @dataclass(slots=True)
@@ -58,6 +73,8 @@ class Outcome:
     readings: list[tuple[str, Reading]] = field(default_factory=list)
     absent: list[tuple[str, Absent]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    proof: dict[str, float] = field(default_factory=dict)
+    series: list[tuple[str, Series]] = field(default_factory=list)
     failure: tuple[str, VmvcError] | None = None
     cleanup: CleanupError | None = None
 
@@ -80,10 +97,12 @@ class Trial:
         Raises: Interrupted (after the instance is gone), and whatever a faulty plug-in raises.
         """
         outcome = self._outcome
-        instance = self._job.backend.instance(self._job.tag, self._job.guest)
         try:
+            self._settle()
+            read = self._fetch()
+            instance = self._job.backend.instance(self._job.tag, self._job.guest)
             try:
-                self._live(instance)
+                self._live(instance, read)
             finally:
                 self._destroy(instance)
             self._observe(Observes.EVENTS, instance)
@@ -94,13 +113,63 @@ class Trial:
         if outcome.failure is not None:
             outcome.readings.clear()
             outcome.absent.clear()
+            outcome.series.clear()
         return outcome
 
-    def _live(self, instance: Instance) -> None:
+    def _settle(self) -> None:
+        """Bring the page cache into the state that the trial is to begin with."""
+        job, outcome = self._job, self._outcome
+        if job.rehearsed:
+            rehearsal = replace(job, metrics=(), console_log=None, rehearsed=False, absent=False)
+            before = Trial(rehearsal, self._announce, self._clock).run()
+            outcome.cleanup = before.cleanup
+            if before.failure is not None:
+                self._step, error = before.failure
+                raise error
+            if before.cleanup is not None:
+                raise before.cleanup
+        if job.absent:
+            self._enter("forget", job.timeout)
+            job.backend.forget(job.guest)
+        if job.cold:
+            self._enter("cool", COOL_TIMEOUT)
+            pagecache.drop()
+
+    def _prove(self, before: int | None) -> None:
+        """Note what was read from disk since; a cold start that read nothing was none."""
+        after = pagecache.read_bytes()
+        if before is not None and after is not None:
+            self._outcome.proof["disk_read_bytes"] = float(after - before)
+        if self._job.cold and not self._outcome.proof.get("disk_read_bytes"):
+            self._outcome.findings.append(
+                Finding(
+                    "cache.not-cold",
+                    Severity.WARNING,
+                    "nothing was read from disk between request and readiness, so the start was not cold",
+                    "see whether the image lies on a disk: a tmpfs or a memory disk cannot be cold",
+                )
+            )
+
+    def _fetch(self) -> int | None:
+        """Have an image that was removed again, and time it; return what the disk had been read before."""
+        job, now = self._job, self._clock.now
+        read = pagecache.read_bytes()
+        if job.absent:
+            self._enter("fetch", FETCH_TIMEOUT)
+            self._record("image_requested", now())
+            job.backend.fetch(job.guest)
+            self._record("image_ready", now())
+        else:
+            self._notes["image_requested"] = IMAGE_THERE
+        return read
+
+    def _live(self, instance: Instance, read: int | None) -> None:
         job, now = self._job, self._clock.now
         self._before = {metric.name: metric.before() for metric in job.metrics}
 
         self._enter("create", job.timeout)
+        if not job.absent:
+            read = pagecache.read_bytes()
         self._record("requested", now())
         instance.create()
         self._record("created", now())
@@ -119,7 +188,9 @@ class Trial:
             finally:
                 if tap is not None and tap.first is not None:
                     self._outcome.events["console"] = tap.first
+            self._prove(read)
             self._observe(Observes.READY, instance)
+            self._observe_fleet(instance)
             self._stop(instance)
 
     @contextmanager
@@ -134,27 +205,52 @@ class Trial:
             self._notes["console"] = "the guest printed nothing"
             yield tap
 
-    def _observe(self, when: Observes, instance: Instance) -> None:
-        """Ask the metrics of that moment; the first that fails makes the trial a failed one."""
+    def _observe_fleet(self, instance: Instance) -> None:
+        """Let the metrics of a fleet start further instances; all these are gone afterwards."""
         job, outcome = self._job, self._outcome
         for metric in job.metrics:
-            if metric.observes is not when:
+            if metric.observes is not Observes.FLEET:
                 continue
-            self._enter("observe", job.timeout + metric.seconds())
-            scene = Scene(
-                events=dict(outcome.events),
-                guest=job.guest,
-                instance=instance,
-                clock=self._clock,
-                before=self._before[metric.name],
-                timeout=job.timeout,
-                notes=self._notes,
+            own = Member(1, instance, dict(outcome.events))
+            step = ("observe", job.timeout + metric.seconds())
+            made = fleet.TrialFleet(
+                own, job.backend, job.guest, job.timeout, self._clock, self._announce, step, DESTROY_TIMEOUT
             )
-            for value in metric.observe(scene):
-                if isinstance(value, Reading):
+            try:
+                with made:
+                    self._ask(metric, instance, made)
+            finally:
+                outcome.cleanup = made.cleanup
+
+    def _observe(self, when: Observes, instance: Instance) -> None:
+        """Ask the metrics of that moment; the first that fails makes the trial a failed one."""
+        for metric in sorted(self._job.metrics, key=lambda metric: metric.runs_inside):
+            if metric.observes is when:
+                self._ask(metric, instance)
+
+    def _ask(self, metric: Metric, instance: Instance, made: fleet.TrialFleet | None = None) -> None:
+        job, outcome = self._job, self._outcome
+        self._enter("observe", job.timeout + metric.seconds())
+        scene = Scene(
+            events=dict(outcome.events),
+            guest=job.guest,
+            instance=instance,
+            clock=self._clock,
+            before=self._before[metric.name],
+            timeout=job.timeout,
+            notes=self._notes,
+            fleet=made,
+        )
+        for value in metric.observe(scene):
+            match value:
+                case Reading():
                     outcome.readings.append((metric.name, value))
-                else:
+                case Absent():
                     outcome.absent.append((metric.name, value))
+                case Series():
+                    outcome.series.append((metric.name, value))
+                case _:
+                    outcome.findings.append(value)
 
     def _stop(self, instance: Instance) -> None:
         """Ask the guest to end; one that does not is a finding, since destroy ends it by force."""

@@ -12,6 +12,9 @@ from pydantic_core import ErrorDetails
 from vmvc.notation import Node
 from vmvc.units import BYTES, SECONDS
 
+PATHS: Final = "guest.KEY, backends.NAME.options.KEY, trials.cache or trials.image"
+"""Paths that can be swept."""
+
 PATTERNS: Final = {
     r"^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$": "a name of a-z, 0-9 and -, 1 to 64 characters, no - at its ends",
     r"^(tiny|debian:[a-z]{2,20})$": "tiny or debian:SUITE, such as debian:bookworm",
@@ -23,7 +26,8 @@ PATTERNS: Final = {
     r"^[A-Za-z_][A-Za-z0-9_]*$": "a name of A-Z, a-z, 0-9 and _ that begins with no digit",
     r"^[0-9]": "a number with its unit, such as 2s, 64MiB or 5%",
     r"^[a-z0-9][a-z0-9-]*\.[a-z0-9][a-z0-9_.-]*$": "METRIC.QUANTITY, such as startup.ready",
-    r"^(guest|backends)(\.[A-Za-z0-9_-]+)+$": "guest.KEY or backends.NAME.options.KEY",
+    r"^((guest|backends)(\.[A-Za-z0-9_-]+)+|trials\.(cache|image))$": PATHS,
+    r"^(backend|(guest|backends)(\.[A-Za-z0-9_-]+)+|trials\.(cache|image))$": f"backend, {PATHS}",
     r"^[^\x00]*$": "text without the character U+0000",
     r"^[^\x00]+$": "text without the character U+0000",
 }

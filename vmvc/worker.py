@@ -16,16 +16,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from vmvc import owner
+from vmvc import fleet, owner
 from vmvc.contract import Backend, Guest, MonotonicClock, Tag
 from vmvc.errors import DeadlineExceeded, Interrupted, VmvcError
-from vmvc.trial import Job, Trial
+from vmvc.trial import DESTROY_TIMEOUT, Job, Trial
 
 GRACE: Final = 5.0
 """Seconds beyond a step's deadline before the child is ended; a step that keeps it itself reports better."""
@@ -207,11 +207,27 @@ class _Service:
         if (_key(backend), repr(job.guest)) not in self._prepared:
             self.announce("prepare", job.timeout + 3600.0)
             self.prepare(backend, job.guest)
-        here = Job(job.tag, backend, job.guest, job.metrics, job.timeout, job.stop_timeout, job.console_log)
-        return Trial(here, self.announce, self._clock).run()
+        outcome = Trial(replace(job, backend=backend), self.announce, self._clock).run()
+        if job.absent and outcome.failure is not None:
+            self._prepared.clear()  # The image may still be gone.
+        return outcome
+
+    def renew(self, backend: Backend, guest: Guest) -> None:
+        """Remove the guest's image and have it again."""
+        self._here(backend).forget(guest)
+        self._here(backend).fetch(guest)
 
     def destroy(self, backend: Backend, tag: Tag, guest: Guest) -> None:
         self._here(backend).instance(tag, guest).destroy()
+
+    def disband(self, backend: Backend, tag: Tag, guest: Guest) -> None:
+        """Destroy a trial's instance after its whole fleet, all of them though one of them fails."""
+        here = self._here(backend)
+        with contextlib.ExitStack() as removals:
+            removals.callback(here.instance(tag, guest).destroy)
+            for one in reversed(fleet.others(here.leftovers(), tag)):
+                removals.callback(one.destroy)
+                removals.callback(self.announce, "destroy", DESTROY_TIMEOUT)
 
     def leftovers(self, backend: Backend) -> object:
         """Return the tag of everything that is there, each with whether its owner still lives."""
@@ -222,6 +238,7 @@ class _Service:
         swept = []
         for one in self._here(backend).leftovers():
             if one.tag in tags:
+                self.announce("destroy", DESTROY_TIMEOUT)
                 one.destroy()
                 swept.append(one.tag)
         return swept

@@ -54,6 +54,22 @@ def test_the_guest_decides_cpus_and_memory() -> None:
     assert (memory.text, memory.get("unit")) == (str(256 * 2**20), "b")
 
 
+def test_a_guest_that_is_free_has_no_pins() -> None:
+    vcpu = made().find("vcpu")
+    assert vcpu is not None
+    assert vcpu.attrib == {}
+    assert made().find("cputune") is None
+
+
+def test_vcpus_and_emulator_stay_on_the_cpus_of_the_guest() -> None:
+    domain = made(guest=replace(GUEST, cpuset=(1, 3)))
+    vcpu, emulator = domain.find("vcpu"), domain.find("cputune/emulatorpin")
+    assert vcpu is not None
+    assert (vcpu.text, vcpu.attrib) == ("2", {"placement": "static", "cpuset": "1,3"})
+    assert emulator is not None
+    assert emulator.attrib == {"cpuset": "1,3"}
+
+
 def test_a_kernel_is_booted_directly() -> None:
     system = made().find("os")
     assert system is not None

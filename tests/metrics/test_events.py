@@ -7,7 +7,19 @@ from collections.abc import Mapping
 import pytest
 
 from vmvc.backends.fake import FakeBackend, FakeOptions
-from vmvc.contract import EVENTS, Absent, Event, Guest, Metric, MonotonicClock, Options, Reading, Scene, Tag
+from vmvc.contract import (
+    EVENTS,
+    IMAGE_EVENTS,
+    Absent,
+    Event,
+    Guest,
+    Metric,
+    MonotonicClock,
+    Options,
+    Reading,
+    Scene,
+    Tag,
+)
 from vmvc.metrics.shutdown import Shutdown
 from vmvc.metrics.startup import Startup
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
@@ -43,7 +55,16 @@ def test_startup_counts_everything_from_the_request() -> None:
         Reading("started", 0.003, 0.0),
         Reading("console", 0.007, 0.0),
         Reading("ready", 0.015, 0.0),
+        Absent("image", "the trial has no event 'image_requested'"),
     ]
+
+
+def test_an_image_counts_from_its_own_request() -> None:
+    first, last = IMAGE_EVENTS
+    events = {first: Event(10**9), last: Event(3 * 10**9), **INSTANTS}
+    *others, image = Startup(Options()).observe(scene(events))
+    assert image == Reading("image", 2.0, 0.0)
+    assert others == list(Startup(Options()).observe(scene(INSTANTS)))[:-1]
 
 
 def test_shutdown_counts_from_the_request_to_stop() -> None:
@@ -68,7 +89,7 @@ def test_a_polled_instant_hands_on_its_resolution(late: str) -> None:
 def test_a_missing_instant_is_absent_with_its_reason_and_costs_no_other() -> None:
     values = list(Startup(Options()).observe(scene(without("console"), {"console": "it has no console"})))
     assert values[2] == Absent("console", "it has no console")
-    assert [type(value) for value in values] == [Reading, Reading, Absent, Reading]
+    assert [type(value) for value in values] == [Reading, Reading, Absent, Reading, Absent]
 
 
 def test_a_guest_ended_by_force_has_no_time_of_shutdown() -> None:

@@ -18,6 +18,8 @@ from vmvc.testing import BackendContract
 
 @pytest.mark.real("docker")
 class TestDocker(BackendContract):
+    has_forget = True
+
     def backend(self) -> Backend:
         return DockerBackend("docker", DockerOptions())
 

@@ -23,6 +23,7 @@ from vmvc.testing import BackendContract
 
 class Machines(BackendContract):
     options: ClassVar[LibvirtOptions]
+    has_forget = True
 
     def backend(self) -> Backend:
         return LibvirtBackend("libvirt", self.options)

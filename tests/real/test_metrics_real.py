@@ -72,7 +72,7 @@ def run(backend: DockerBackend) -> Iterator[Run]:
 
 def look(metric: Metric, instance: Instance, ready: Event, before: Any = None) -> dict[str, Reading | Absent]:
     scene = Scene({"ready": ready}, instance.guest, instance, CLOCK, before)
-    return {value.quantity: value for value in metric.observe(scene)}
+    return {one.quantity: one for one in metric.observe(scene) if isinstance(one, Reading | Absent)}
 
 
 def numbers(found: Mapping[str, Reading | Absent]) -> dict[str, float]:

@@ -24,6 +24,8 @@ def free_port() -> int:
 
 @pytest.mark.real("root")
 class TestProcess(BackendContract):
+    has_forget = True
+
     def backend(self) -> Backend:
         return ProcessBackend("process", Options())
 

@@ -102,6 +102,7 @@ class DockerBackend(Backend):
                 Fault(f"backend '{self.name}' runs containers; a disk image boots only in a virtual machine")
             )
         api = self._engine().api
+        self._may_pin(guest)
         if self._options.network == "none" and guest.ports:
             raise InputError(
                 Fault(
@@ -131,6 +132,14 @@ class DockerBackend(Backend):
         }
         return Preparation(facts, tuple(_differences(guest, info)))
 
+    def forget(self, guest: Guest) -> None:
+        with translated("remove the image", failure=ImageError):
+            images.remove_docker_image(guest.image, self._engine().api, guest.folder)
+
+    def fetch(self, guest: Guest) -> None:
+        with translated("bring the image", failure=ImageError):
+            self._images[_key(guest)] = images.docker_image(guest.image, self._engine().api, guest.folder)
+
     def instance(self, tag: Tag, guest: Guest) -> DockerInstance:
         image = self._images.get(_key(guest))
         body = None if image is None else self._body(guest, image, tag.labels())
@@ -146,6 +155,28 @@ class DockerBackend(Backend):
         if self._connected is not None:
             self._connected.api.close()
             self._connected = None
+
+    def _may_pin(self, guest: Guest) -> None:
+        """Refuse to keep a guest on CPUs that the engine cannot give.
+
+        Raises: InputError, EngineError.
+        """
+        if guest.cpuset is None:
+            return
+        with translated("describe itself", failure=EngineError):
+            info = self._engine().api.info()
+        why = ""
+        if not self._local(info):
+            why = "its engine is not on this host, whose CPUs are meant"
+        elif not info.get("CPUSet", True):
+            why = "its engine has no cpuset controller"
+        if why:
+            raise InputError(
+                Fault(
+                    f"backend '{self.name}' cannot keep a guest on CPU {guest.cpu_list}: {why}",
+                    hint="leave cpus out of tune",
+                )
+            )
 
     @property
     def _address(self) -> str:
@@ -188,6 +219,8 @@ class DockerBackend(Backend):
         }
         if command is not None:
             body |= {"Entrypoint": list(command), "Cmd": []}
+        if guest.cpuset is not None:
+            body["HostConfig"]["CpusetCpus"] = guest.cpu_list
         if self._options.runtime is not None:
             body["HostConfig"]["Runtime"] = self._options.runtime
         return body

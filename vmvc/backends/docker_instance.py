@@ -296,7 +296,11 @@ def _remove(api: docker.APIClient, tag: Tag, deadline: float) -> None:
     """
     labels = [f"{key}={value}" for key, value in tag.labels().items()]
     refusal: APIError | None = None
-    while found := api.containers(all=True, filters={"label": labels}):
+    while found := [
+        one
+        for one in api.containers(all=True, filters={"label": labels})
+        if Tag.from_labels(one["Labels"]) == tag
+    ]:
         if time.monotonic() > deadline:
             raise CleanupError(
                 f"Docker does not remove the container {tag.name}: {refusal or found[0]['State']}",

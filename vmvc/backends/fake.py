@@ -46,6 +46,8 @@ Step = Literal["create", "start", "ready", "run", "stop", "destroy"]
 
 _LABELS: Final = "labels.json"
 _RUNNING: Final = "running.json"
+GONE: Final = ".no-image"
+"""File in the state's folder that is there while the image is not."""
 _DESTROYS: Final = "destroys"
 
 
@@ -63,15 +65,17 @@ class FakeOptions(Options):
 
     create: Duration = Field(default=0.0, description="How long `create` takes.")
     start: Duration = Field(default=0.0, description="How long `start` takes.")
+    fetch: Duration = Field(default=0.0, description="How long it takes to have a removed image again.")
     ready: Duration = Field(default=0.0, description="Time from the start until the guest answers.")
     stop: Duration = Field(
         default=0.0, description="How long the guest takes to end; beyond the timeout it is forced."
     )
     jitter: Percent = Field(
-        default=0.0, description="Each of these times varies by up to this much, by the seed."
+        default=0.0,
+        description="Each of these times, and the disk's bytes, vary by up to this much, by the seed.",
     )
     seed: int = Field(default=1, ge=0, description="Seed of the jitter and of the failures.")
-    fail: Mapping[Step | Literal["check", "prepare"], str] = Field(
+    fail: Mapping[Step | Literal["check", "prepare", "forget", "fetch"], str] = Field(
         default_factory=dict, description="Steps that fail, with the reason."
     )
     hang: Step | None = Field(
@@ -82,8 +86,21 @@ class FakeOptions(Options):
     fault_trials: tuple[int, ...] = Field(
         default=(), description="Trials in which fail, hang, crash and dies_after happen; by default all."
     )
+    fault_fetches: tuple[int, ...] = Field(
+        default=(), description="Which calls of `fetch` fail, from 1; by default all."
+    )
+    fault_members: tuple[int, ...] = Field(
+        default=(),
+        description="Members of a fleet in which these and destroy_fails happen: 0 is the trial's own "
+        "instance, the others count from 2; by default all.",
+    )
     fault_rate: Percent = Field(
         default=1.0, description="Share of those trials in which they happen, by the seed."
+    )
+    recovers: int | None = Field(
+        default=None,
+        ge=0,
+        description="Attempts at a trial in which they happen; the next one goes well. By default all.",
     )
     destroy_fails: int = Field(
         default=0, ge=0, description="How many times `destroy` fails before it succeeds."
@@ -111,6 +128,8 @@ class FakeInstance(Instance):
 
     def create(self) -> None:
         self._script.enter("create", self.tag)
+        if (self._script.folder / GONE).exists():
+            raise StepFailed("the image is gone", hint="fetch it first")
         new = self._script.folder / f".new-{uuid.uuid4().hex}"
         new.mkdir(parents=True)
         (new / _LABELS).write_text(json.dumps(self.tag.labels()))
@@ -136,7 +155,9 @@ class FakeInstance(Instance):
             self._script.of_guest(self.tag, self.guest),
             wanted=marker.exists,
             ended=lambda: marker.unlink(missing_ok=True),
-            announce=lambda ports: marker.write_text(json.dumps({"pid": os.getpid(), "ports": ports})),
+            announce=lambda ports: marker.write_text(
+                json.dumps({"pid": os.getpid(), "ports": ports, "cpuset": self.guest.cpuset})
+            ),
         )
         self._script.leave("start", self.tag)
 
@@ -170,11 +191,21 @@ class FakeInstance(Instance):
         """Return the process whose thread the guest is."""
         return Processes(own=(self._state()[0],))
 
+    def cpuset(self) -> tuple[int, ...] | None:
+        """Return the CPUs that the running guest was told to stay on, as its folder records them."""
+        told = json.loads((self._folder / _RUNNING).read_text())["cpuset"]
+        return None if told is None else tuple(told)
+
     def cgroup(self) -> Path | None:
         return None
 
     def disk(self) -> DiskUsage:
-        claimed = (self._script.options.disk or FakeDisk()).model_dump()
+        claims = (self._script.options.disk or FakeDisk()).model_dump()
+        vary = self._script.varied
+        claimed = {
+            name: None if value is None else round(vary(value, "disk", self.tag))
+            for name, value in claims.items()
+        }
         absent = {name: "the script does not say" for name, value in claimed.items() if value is None}
         return DiskUsage(**claimed, absent=absent)
 
@@ -213,7 +244,7 @@ class FakeInstance(Instance):
     def _fail_some_times(self) -> None:
         counter = self._folder / _DESTROYS
         failed = int(counter.read_text()) if counter.exists() else 0
-        if failed < self._script.options.destroy_fails:
+        if failed < self._script.options.destroy_fails and self._script.chosen(self.tag):
             counter.write_text(str(failed + 1))
             raise CleanupError(f"{self.tag.name} could not be removed, as its script says", hint="vmvc clean")
 
@@ -240,6 +271,10 @@ class FakeBackend(Backend):
     says: ClassVar[str] = "scripted and instant, for trying things out: its numbers mean nothing"
     instance_type: ClassVar[type[FakeInstance]] = FakeInstance
 
+    def __init__(self, name: str, options: Options) -> None:
+        super().__init__(name, options)
+        self._fetched = 0
+
     @property
     def _script(self) -> _Scripted:
         assert isinstance(self.options, FakeOptions)
@@ -260,7 +295,28 @@ class FakeBackend(Backend):
         self._script.log("prepare", self.name)
         if reason := self._script.options.fail.get("prepare"):
             raise ImageError(reason, hint="remove `fail.prepare` from its options")
+        self._gone.unlink(missing_ok=True)
         return Preparation(facts={"image": "none"})
+
+    def forget(self, guest: Guest) -> None:
+        self._script.log("forget", self.name)
+        if reason := self._script.options.fail.get("forget"):
+            raise Unavailable(reason, hint="remove `fail.forget` from its options")
+        self._gone.parent.mkdir(parents=True, exist_ok=True)
+        self._gone.touch()
+
+    def fetch(self, guest: Guest) -> None:
+        self._script.log("fetch", self.name)
+        self._fetched += 1
+        reason = self._script.options.fail.get("fetch")
+        if reason and self._fetched in (self._script.options.fault_fetches or (self._fetched,)):
+            raise ImageError(reason, hint="remove `fail.fetch` from its options")
+        time.sleep(self._script.options.fetch)
+        self._gone.unlink(missing_ok=True)
+
+    @property
+    def _gone(self) -> Path:
+        return self._script.folder / GONE
 
     def instance(self, tag: Tag, guest: Guest) -> FakeInstance:
         return self.instance_type(tag, guest, self._script)
@@ -303,21 +359,44 @@ class _Scripted:
 
     def duration(self, step: Literal["create", "start", "ready", "stop"], tag: Tag) -> float:
         """Return how long the step takes: the same for the same seed and trial in every process."""
-        nominal: float = getattr(self.options, step)
-        spread = random.Random(f"{self.options.seed}:{tag.trial}:{step}").uniform(-1, 1)
+        return self.varied(getattr(self.options, step), step, tag)
+
+    def varied(self, nominal: float, what: str, tag: Tag) -> float:
+        life = f"{tag.trial}m{tag.member}" if tag.member else str(tag.trial)
+        spread = random.Random(f"{self.options.seed}:{life}:{what}").uniform(-1, 1)
         return nominal * (1 + spread * self.options.jitter)
 
     def faulty(self, tag: Tag) -> bool:
         """Say whether this trial is one of those in which things go wrong."""
         chosen = not self.options.fault_trials or tag.trial in self.options.fault_trials
-        return chosen and random.Random(f"{self.options.seed}:{tag.trial}").random() < self.options.fault_rate
+        if self.options.recovers is not None and self._attempts(tag) > self.options.recovers:
+            return False
+        return (
+            chosen
+            and self.chosen(tag)
+            and random.Random(f"{self.options.seed}:{tag.trial}").random() < self.options.fault_rate
+        )
+
+    def chosen(self, tag: Tag) -> bool:
+        """Say whether this member of a fleet is one of those in which things go wrong."""
+        return not self.options.fault_members or tag.member in self.options.fault_members
 
     def enter(self, step: Step, tag: Tag, at_most: float = math.inf) -> None:
         """Log the call, fail or take the time."""
         self.log(step, tag.name)
+        if step == "create" and self.options.recovers is not None:
+            self._counter(tag).parent.mkdir(parents=True, exist_ok=True)
+            self._counter(tag).write_text(str(self._attempts(tag) + 1))
         self.fail(step, tag)
         if step in ("create", "start", "stop"):
             time.sleep(min(self.duration(step, tag), at_most))
+
+    def _attempts(self, tag: Tag) -> int:
+        counter = self._counter(tag)
+        return int(counter.read_text()) if counter.exists() else 0
+
+    def _counter(self, tag: Tag) -> Path:
+        return self.folder / ".attempts" / tag.name
 
     def fail(self, step: Step, tag: Tag) -> None:
         reason = self.options.fail.get(step)

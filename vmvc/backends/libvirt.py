@@ -155,6 +155,12 @@ class LibvirtBackend(Backend):
         }
         return Preparation(facts, tuple(libvirt_host.memory_findings(guest.memory)))
 
+    def forget(self, guest: Guest) -> None:
+        images.discard_bootable(guest)
+
+    def fetch(self, guest: Guest) -> None:
+        images.bootable(guest)
+
     def instance(self, tag: Tag, guest: Guest) -> LibvirtInstance:
         return LibvirtInstance(tag, guest, self._drivers, self._prepared.get(repr(guest)))
 

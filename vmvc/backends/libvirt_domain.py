@@ -77,7 +77,7 @@ def domain_xml(tag: Tag, uuid: str, guest: Guest, boot: Boot, hardware: Hardware
     for name, value in tag.labels().items():
         _text(metadata, _LABEL, value, name=name)
     _text(domain, "memory", str(guest.memory), unit="b")
-    _text(domain, "vcpu", str(guest.cpus))
+    _add_vcpus(domain, guest)
     _add_boot(domain, boot, hardware)
     SubElement(SubElement(domain, "features"), "acpi")
     _add_cpu(domain, hardware)
@@ -121,6 +121,15 @@ def _add_boot(domain: Element, boot: Boot, hardware: Hardware) -> None:
     if boot.initrd is not None:
         _text(system, "initrd", str(boot.initrd))
     _text(system, "cmdline", boot.append)
+
+
+def _add_vcpus(domain: Element, guest: Guest) -> None:
+    """Say how many CPUs, and on which of the host they and QEMU's other threads stay."""
+    if guest.cpuset is None:
+        _text(domain, "vcpu", str(guest.cpus))
+        return
+    _text(domain, "vcpu", str(guest.cpus), placement="static", cpuset=guest.cpu_list)
+    SubElement(SubElement(domain, "cputune"), "emulatorpin", cpuset=guest.cpu_list)
 
 
 def _add_cpu(domain: Element, hardware: Hardware) -> None:

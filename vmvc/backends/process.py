@@ -21,7 +21,7 @@ from vmvc.backends.process_instance import TAG, ProcessInstance, instances
 from vmvc.backends.process_launch import Launcher
 from vmvc.backends.process_root import Recipe
 from vmvc.contract import Backend, Finding, Guest, Isolation, Options, Preparation, Scalar, Severity, Tag
-from vmvc.errors import EngineError, Fault, InputError, StepFailed
+from vmvc.errors import EngineError, Fault, InputError, StepFailed, Unavailable
 from vmvc.spec import BUILT_IN_IMAGES, DiskImage, Exec, GuestSpec, ReadyExec
 
 SYS_CHROOT: Final = 18
@@ -88,9 +88,18 @@ class ProcessBackend(Backend):
             "command": json.dumps(recipe.plan.argv),
             "root": "host" if recipe.lower is None else "copy" if recipe.copy else "overlay",
             "user": json.dumps(recipe.plan.user),
+            **({} if guest.cpuset is None else {"cpuset": guest.cpu_list}),
             "stop_signal": signal.Signals(stop).name if stop in set(signal.Signals) else str(stop),
         }
         return Preparation(facts, tuple(_differences(guest, recipe)))
+
+    def forget(self, guest: Guest) -> None:
+        if not _may_chroot():
+            raise Unavailable("without root the baseline runs the host's own programs: there is no image")
+        images.discard_unpacked(images.root_filesystem(guest.image, guest.folder))
+
+    def fetch(self, guest: Guest) -> None:
+        images.unpacked(images.root_filesystem(guest.image, guest.folder))
 
     def instance(self, tag: Tag, guest: Guest) -> ProcessInstance:
         return ProcessInstance(tag, guest, self._launcher, self._recipes.get(_key(guest)))
@@ -175,10 +184,11 @@ def _differences(guest: Guest, recipe: Recipe) -> Iterator[Finding]:
             "this host refuses an overlay there, so every instance copies the image: creating it is slow",
             "put the cache on ext4, xfs or btrfs: VMVC_CACHE",
         )
+    cpus = f"CPU {guest.cpu_list}" if guest.cpuset else f"all {psutil.cpu_count()} CPUs"
     yield Finding(
         "process.limits",
         Severity.INFO,
-        f"the bare host limits nothing: the command may use all {psutil.cpu_count()} CPUs and all memory; "
+        f"the bare host limits nothing: the command may use {cpus} and all memory; "
         "its ports are the host's own",
         "run as many workload threads as guest.cpus on every backend",
     )

@@ -73,7 +73,8 @@ class ProcessInstance(Instance):
             plan = recipe.lay(self.folder)
         except OSError as error:
             raise StepFailed(f"the root file system could not be made: {error}", hint="see df -h") from error
-        self._plan = replace(plan, env={**plan.env, **process_tree.environment(self.tag)})
+        env = {**plan.env, **process_tree.environment(self.tag)}
+        self._plan = replace(plan, env=env, cpus=self.guest.cpuset or ())
         ours, theirs = os.pipe()
         with open(os.devnull, "rb") as nothing:
             try:

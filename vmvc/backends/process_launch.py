@@ -28,7 +28,8 @@ class Plan:
     """What to run and where. Without ``root`` it runs on the host's own file system.
 
     ``overlay``: mount options, "" where ``root`` is used as it is. ``join``: a keeper whose mounts to share.
-    ``user``: user, group and supplementary groups.
+    ``user``: user, group and supplementary groups. ``cpus``: those it is kept on, with all that it starts;
+    empty where it is free.
     """
 
     argv: tuple[str, ...]
@@ -38,6 +39,7 @@ class Plan:
     root: str = ""
     overlay: str = ""
     join: int = 0
+    cpus: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)

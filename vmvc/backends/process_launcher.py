@@ -112,6 +112,8 @@ def _enter(plan: dict[str, Any]) -> None:
 def _become(plan: dict[str, Any], standard: tuple[int, int, int], go: int, executed: int) -> NoReturn:
     """Get ready, wait for the word, and become the command."""
     try:
+        if plan["cpus"]:
+            os.sched_setaffinity(0, plan["cpus"])
         if plan["root"]:
             os.chroot(plan["root"])
         os.chdir(plan["workdir"])

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "list": "List backends, metrics or images.",
     "image": "Build, list or remove images.",
     "clean": "Remove what dead runs left behind.",
+    "restore": "Put back the host's settings that a killed run had tuned.",
 }
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 import click
 
-from vmvc import host, registry
+from vmvc import host, registry, tuning
 from vmvc.cli.text import plain
 from vmvc.contract import Finding, Scalar, Severity
 from vmvc.errors import EngineError, ExitCode, VmvcError
@@ -38,7 +38,7 @@ def command(as_json: bool) -> int:
         verdicts = [_examine(kind, worker) for kind in registry.backend_kinds()]
     finally:
         worker.close()
-    about = [*host.findings(), *tool.findings()]
+    about = [*host.findings(), *tool.findings(), *tuning.leftovers()]
     if as_json:
         click.echo(
             json.dumps(

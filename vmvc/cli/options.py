@@ -17,7 +17,7 @@ trials_option = click.option(
     "--trials",
     type=click.IntRange(1, 10**6),
     metavar="N",
-    help="Measured trials of each condition, instead of the file's.",
+    help="Measured trials of each condition, instead of the file's number or stop rule.",
 )
 strict_option = click.option("--strict", is_flag=True, help="Exit with 1 where a claim is refuted.")
 force_option = click.option("--force", is_flag=True, help="Replace files that exist.")

@@ -75,12 +75,20 @@ def command(
         _print_lines(loaded.experiment.name, plan, guess.seconds)
         return
     settings = plan.settings
+    at_most = "at most " if settings.until is not None else ""
     click.echo(
-        f"{loaded.experiment.name}: {plan.condition_count:,} conditions x {settings.count} trials"
-        f" + {settings.warmup} warm-up = {len(plan):,} trials, {settings.order}, seed {settings.seed}"
+        f"{loaded.experiment.name}: {plan.condition_count:,} conditions x {at_most}{settings.most} trials"
+        f" + {settings.warmup} warm-up = {at_most}{len(plan):,} trials,"
+        f" {settings.order}, seed {settings.seed}"
     )
+    if settings.until is not None:
+        click.echo(
+            f"a condition stops after the block in which the interval of {settings.until.metric} is within"
+            f" {format_percent(settings.until.relative_ci)} of its median"
+        )
     click.echo(
-        f"about {show_seconds(guess.seconds)} ({guess.basis}); images are built or pulled before that\n"
+        f"{at_most or 'about '}{show_seconds(guess.seconds)} ({guess.basis});"
+        " images are built or pulled before that\n"
     )
     shown = limit or len(plan)
     rows = [
@@ -140,7 +148,8 @@ def _print_lines(name: str, plan: Plan, seconds: float) -> None:
         "conditions": plan.condition_count,
         "trials": len(plan),
         "warmup": settings.warmup,
-        "count": settings.count,
+        "count": settings.most,
+        **({"until": settings.until.model_dump()} if settings.until is not None else {}),
         "order": settings.order,
         "seed": settings.seed,
         "estimated_seconds": round(seconds, 1),

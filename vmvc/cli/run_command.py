@@ -13,6 +13,7 @@ from vmvc.cli import progress
 from vmvc.cli.failure import explain
 from vmvc.cli.options import only_option, strict_option, trials_option
 from vmvc.cli.summary import print_summary
+from vmvc.cli.text import plain
 from vmvc.cli.verdicts import code_of, print_verdicts
 from vmvc.errors import ExitCode, Fault, InputError, Interrupted, VmvcError
 from vmvc.load import Loaded
@@ -39,7 +40,7 @@ from vmvc.run import Finished, plan_of, resume, start
 @click.option("--wait", is_flag=True, help="Wait while another run measures on this host.")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print each trial as a JSON line, and the summary last."
+    "--json", "as_json", is_flag=True, help="Print each record as a JSON line, and the summary last."
 )
 def command(
     files: tuple[Path, ...],
@@ -145,4 +146,9 @@ def _close(finished: Finished, style: progress.Style, strict: bool) -> int:
         if finished.verdicts:
             click.echo("\nclaims:")
             print_verdicts(finished.verdicts, spoilers=False)
+    if finished.stopped:
+        click.echo(
+            f"stopped: {plain(finished.stopped)}\n  hint: vmvc run --resume {finished.folder} goes on",
+            err=True,
+        )
     return ExitCode.TRIALS_FAILED if finished.summary.failed else code_of(finished.verdicts, strict)

@@ -9,7 +9,9 @@ from typing import Final
 import click
 
 from vmvc.cli.text import plain, write
-from vmvc.records import Comparison, FindingRecord, Summary, SummaryRow
+from vmvc.records import Comparison, FindingRecord, StopRecord, Summary, SummaryRow
+from vmvc.stopping import says
+from vmvc.trial import IMAGE_THERE
 from vmvc.units import show
 
 WIDE: Final = 5
@@ -22,7 +24,7 @@ def print_summary(summary: Summary, folder: Path) -> None:
         f"\n{summary.name}: {summary.measured} of {summary.trials} trials measured"
         + (f", {summary.failed} failed" if summary.failed else "")
     )
-    rows = list(summary.rows)
+    rows = [row for row in summary.rows if row.n or not row.reason.endswith(IMAGE_THERE)]
     conditions = list(dict.fromkeys(row.condition for row in rows))
     if len(conditions) <= WIDE:
         cells = {(row.metric, row.quantity, row.condition): _cell(row) for row in rows}
@@ -35,6 +37,7 @@ def print_summary(summary: Summary, folder: Path) -> None:
     else:
         listed = [[row.condition, f"{row.metric}.{row.quantity}", _cell(row)] for row in rows]
         write(["condition", "quantity", "median [95% interval]"], listed, right=["median [95% interval]"])
+    _print_stops(summary.stops)
     _print_comparisons(summary)
     _print_missing(rows)
     _print_findings(summary.findings)
@@ -74,6 +77,15 @@ def _chance(p: float | None) -> str:
     if p is None:
         return "-"
     return "<0.0001" if p < 0.0001 else f"{p:.2g}"
+
+
+def _print_stops(stops: Sequence[StopRecord]) -> None:
+    """Print what the stop rule decided; where it ended without success, the findings say so."""
+    precise = [stop for stop in stops if stop.reason == "precise"]
+    if precise:
+        click.echo("\nstopped:")
+    for stop in precise:
+        click.echo(plain(f"  {stop.condition}: {says(stop)}"))
 
 
 def _print_findings(findings: Sequence[FindingRecord]) -> None:

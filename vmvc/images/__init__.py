@@ -5,12 +5,12 @@ Reading order: ``root`` (what every recipe is turned into) and ``cache`` (built 
 ``kernel``, ``initramfs`` (its scripts are in ``guest/``) and ``disk``; ``removal`` undoes it all.
 """
 
-from vmvc.images.boot import Bootable, bootable
+from vmvc.images.boot import Bootable, bootable, discard_bootable
 from vmvc.images.cache import Entry, cache_dir
 from vmvc.images.cache import entries as cached
 from vmvc.images.clock import emulated_clock
-from vmvc.images.docker import docker_image
-from vmvc.images.folder import unpacked
+from vmvc.images.docker import docker_image, remove_docker_image
+from vmvc.images.folder import discard_unpacked, unpacked
 from vmvc.images.removal import Removed, remove
 from vmvc.images.root import RootFs, command_of, root_filesystem
 
@@ -23,9 +23,12 @@ __all__ = [
     "cache_dir",
     "cached",
     "command_of",
+    "discard_bootable",
+    "discard_unpacked",
     "docker_image",
     "emulated_clock",
     "remove",
+    "remove_docker_image",
     "root_filesystem",
     "unpacked",
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from vmvc.contract import Guest, Scalar
-from vmvc.errors import Fault, InputError
+from vmvc.errors import Fault, InputError, Unavailable
 from vmvc.images import cache, cpio, disk, initramfs
 from vmvc.images.archive import Tree
 from vmvc.images.busybox import busybox
@@ -110,6 +110,19 @@ def bootable(guest: Guest) -> Bootable:
             "boot": guest.boot,
         },
     )
+
+
+def discard_bootable(guest: Guest) -> None:
+    """Remove the disk and the initramfs that boot the guest; the kernel, which all share, stays.
+
+    Raises: ImageError; Unavailable for a user's own disk.
+    """
+    if isinstance(guest.image, DiskImage):
+        raise Unavailable(f"{guest.image.disk} is a user's own disk, which vmvc never removes")
+    made = bootable(guest)
+    for path in (made.disk, made.initrd):
+        if path is not None:
+            cache.discard(path)
 
 
 def _launch(guest: Guest, root: RootFs, root_device: str) -> initramfs.Launch:

@@ -121,6 +121,16 @@ def drop(digest: str) -> None:
             _remove(folder)
 
 
+def discard(path: Path) -> None:
+    """Remove one rendering; harmless where it is not there.
+
+    Raises: ImageError.
+    """
+    with _storing(path), _locked(path.parent):
+        if path.exists():
+            _remove(path)
+
+
 def drop_parts() -> None:
     """Remove what renderings are made of: kernels and programs.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmvc.contract import LABEL
-from vmvc.errors import ImageError
+from vmvc.errors import ImageError, Unavailable
 from vmvc.images import cache
 from vmvc.images.root import RootFs, root_filesystem
 from vmvc.spec import Image, OciImage, RecipeImage
@@ -29,17 +29,51 @@ def docker_image(image: Image, api: docker.APIClient, folder: Path) -> str:
 
         return oci.engine_image(image.oci, api)
     root = root_filesystem(image, folder)
-    name = image.base.replace(":", "-") if isinstance(image, RecipeImage) else "image"
-    tag = image_digest(root)[:12]
-    reference = f"{LABEL}/{name}:{tag}"
+    reference = _reference(root, image)
+    repository, _, tag = reference.partition(":")
     found = _find(api, reference)
     if found is None:
         log.info("importing %s into the Docker Engine", reference)
-        _import(api, root, f"{LABEL}/{name}", tag)
+        _import(api, root, repository, tag)
         found = _find(api, reference)
     if found is None:
         raise ImageError(f"the Docker Engine lost {reference} just after it was imported", hint="try again")
     return found
+
+
+def remove_docker_image(image: Image, api: docker.APIClient, folder: Path) -> None:
+    """Remove what ``docker_image`` returns; an ``oci`` image only where it can be pulled again.
+
+    Raises: Unavailable where it stays: in use, under another name, too, or not to be had again.
+    """
+    from docker.errors import APIError
+
+    reference = (
+        image.oci if isinstance(image, OciImage) else _reference(root_filesystem(image, folder), image)
+    )
+    if _find(api, reference) is None:
+        return
+    try:
+        if isinstance(image, OciImage):
+            api.inspect_distribution(reference)  # type: ignore[no-untyped-call]
+        names = api.inspect_image(reference)["RepoTags"]  # type: ignore[no-untyped-call]
+        if len(names) > 1:
+            others = ", ".join(sorted(names))
+            raise Unavailable(
+                f"the engine has the image under several names: {others}", hint="remove the other names"
+            )
+        api.remove_image(reference)
+    except APIError as error:
+        said = (error.explanation or str(error)).strip()
+        raise Unavailable(
+            f"{reference} cannot be removed and had again: {said}",
+            hint="let no container use it, and the engine reach the image's registry",
+        ) from error
+
+
+def _reference(root: RootFs, image: Image) -> str:
+    name = image.base.replace(":", "-") if isinstance(image, RecipeImage) else "image"
+    return f"{LABEL}/{name}:{image_digest(root)[:12]}"
 
 
 def image_digest(root: RootFs) -> str:

@@ -20,6 +20,14 @@ def unpacked(root: RootFs) -> Path:
     return cache.once(root.tar.parent / NAME, lambda path: unpack(root.tar, path))
 
 
+def discard_unpacked(root: RootFs) -> None:
+    """Remove that folder.
+
+    Raises: ImageError.
+    """
+    cache.discard(root.tar.parent / NAME)
+
+
 def unpack(tar: Path, folder: Path, *, prefix: tuple[str, ...] = ()) -> None:
     """Unpack with numeric owners, modes, times and extended attributes; ``prefix``: a program to run tar by.
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import ClassVar
@@ -34,9 +34,9 @@ from vmvc.contract import (
     Severity,
     Tag,
 )
-from vmvc.errors import DeadlineExceeded, Unavailable, VmvcError
+from vmvc.errors import DeadlineExceeded, InputError, Unavailable, VmvcError
 from vmvc.probes import wait
-from vmvc.spec import Console, Exec, ReadyConsole, ReadyExec
+from vmvc.spec import Console, Exec, ReadyConsole, ReadyExec, RecipeImage
 from vmvc.testing.plugin import (
     NAME,
     check_facts,
@@ -86,6 +86,8 @@ class BackendContract:
     has_run: ClassVar[bool] = True
     has_processes: ClassVar[bool] = True
     """False where the platform has none: the tests then want ``Unavailable``."""
+    has_forget: ClassVar[bool] = False
+    """True where an image can be removed and made again, as ``trials.image: absent`` needs it."""
     large: ClassVar[int] = 2**20
     """Bytes of a large output of a command."""
 
@@ -100,6 +102,11 @@ class BackendContract:
     def guest(self) -> Guest:
         """Return a guest that gets ready on this backend, by a probe that asks a port."""
         raise NotImplementedError
+
+    def forgettable(self) -> Guest:
+        """Return a guest whose image nothing else uses, so that it can be removed."""
+        files = {"/forgettable": f"Only {type(self).__qualname__} uses this image.\n"}
+        return replace(self.guest(), image=RecipeImage(base="tiny", files=files))
 
     def stubborn(self) -> tuple[Backend, Guest]:
         """Return a guest that gets ready and ignores the stop signal."""
@@ -140,6 +147,15 @@ class BackendContract:
     def shows(self, variable: str) -> Sequence[str]:
         """Return a command that prints an environment variable and a newline."""
         return ("sh", "-c", f'printf "%s\\n" "${variable}"')
+
+    def cpus_of(self, instance: Instance) -> set[tuple[int, ...]]:
+        """Return the sets of CPUs of this host that the threads of a running instance may use."""
+        found = set()
+        for pid in instance.processes().own:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                with suppress(ProcessLookupError):
+                    found.add(tuple(sorted(os.sched_getaffinity(int(task.name)))))
+        return found
 
     # --- the object ---------------------------------------------------------------------------------------
 
@@ -182,6 +198,23 @@ class BackendContract:
         facts = backend.describe()
         backend.close()
         assert backend.describe() == facts
+        backend.close()
+
+    def test_an_image_that_was_removed_comes_back(self) -> None:
+        backend, guest = self.backend(), self.forgettable()
+        facts = backend.prepare(guest).facts
+        if not self.has_forget:
+            with pytest.raises(Unavailable):
+                backend.forget(guest)
+            backend.close()
+            return
+        backend.forget(guest)
+        backend.forget(guest)
+        backend.fetch(guest)
+        with self._instance(prepared=(backend, guest)) as (_, instance):
+            self._bring_up(instance)
+        assert backend.prepare(guest).facts.keys() == facts.keys()
+        backend.forget(guest)
         backend.close()
 
     # --- from nothing to nothing --------------------------------------------------------------------------
@@ -300,6 +333,21 @@ class BackendContract:
             instance.destroy()
             assert foreign.alive()
             assert self._leftovers(backend, foreign) == [foreign.tag], "leftovers of every run are listed"
+
+    def test_members_of_a_fleet_are_told_apart(self) -> None:
+        """Those of one trial differ in nothing but their number, and each goes alone."""
+        with self._instance() as (backend, first), ExitStack() as removals:
+            members = [backend.instance(replace(first.tag, member=number), first.guest) for number in (2, 3)]
+            for one in (first, *members):
+                removals.callback(one.destroy)
+                one.create()
+            expected = {one.tag for one in (first, *members)}
+            assert len({tag.name for tag in expected}) == 3
+            assert set(self._leftovers(backend, first)) == expected
+            for one in (first, *members):
+                one.destroy()
+                expected.remove(one.tag)
+                assert set(self._leftovers(backend, first)) == expected
 
     def test_what_is_not_ours_is_not_a_leftover(self) -> None:
         with self.stranger() as is_there:
@@ -459,6 +507,21 @@ class BackendContract:
         assert len(set(pids)) == len(pids), f"a process is counted twice: {seen}"
         assert _running(set(pids)) == set(pids)
 
+    def test_a_guest_stays_on_its_cpus_or_is_refused(self) -> None:
+        """Every thread of it, whatever it has started; a backend that cannot keep it there says so."""
+        if not hasattr(os, "sched_getaffinity"):
+            return
+        cpu = max(os.sched_getaffinity(0))
+        guest = replace(self.guest(), cpus=1, cpuset=(cpu,))
+        refusal = self._refusal(guest)
+        if refusal is not None:
+            assert "CPU" in refusal
+            return
+        with self._instance(guest=guest) as (_, instance):
+            self._bring_up(instance)
+            if self.has_processes:
+                assert self.cpus_of(instance) == {(cpu,)}
+
     def test_the_cgroup_is_a_folder_with_memory_files(self) -> None:
         folder = self._ready().cgroup()
         if folder is not None:
@@ -499,18 +562,33 @@ class BackendContract:
 
     @contextmanager
     def _instance(
-        self, backend: Backend | None = None, guest: Guest | None = None
+        self,
+        backend: Backend | None = None,
+        guest: Guest | None = None,
+        *,
+        prepared: tuple[Backend, Guest] | None = None,
     ) -> Iterator[tuple[Backend, Instance]]:
         """Give a new handle of a new run; whatever happens, nothing of it remains."""
-        backend = backend or self.backend()
-        guest = guest or self.guest()
-        backend.prepare(guest)
+        backend, guest = prepared or (backend or self.backend(), guest or self.guest())
+        if prepared is None:
+            backend.prepare(guest)
         instance = backend.instance(_new_tag(), guest)
         try:
             yield backend, instance
         finally:
             instance.destroy()
             backend.close()
+
+    def _refusal(self, guest: Guest) -> str | None:
+        """Return why the backend cannot run that guest, ``None`` where it can."""
+        backend = self.backend()
+        try:
+            backend.prepare(guest)
+        except InputError as error:
+            return error.what
+        finally:
+            backend.close()
+        return None
 
     def _ready(self) -> Instance:
         """Return an instance that is ready; tests that do not end it share it."""

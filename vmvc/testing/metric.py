@@ -10,7 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,18 +22,23 @@ from vmvc.contract import (
     Completed,
     DiskUsage,
     Event,
+    Finding,
     Guest,
     Instance,
+    Member,
     Metric,
     MonotonicClock,
+    Observation,
     Observes,
     Reading,
     Scene,
+    Series,
     Tag,
 )
 from vmvc.errors import TrialError, Unavailable
+from vmvc.fleet import TrialFleet
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
-from vmvc.testing.plugin import NAME, check_options, check_pickle, check_sentence
+from vmvc.testing.plugin import NAME, check_findings, check_options, check_pickle, check_sentence
 
 QUANTITY = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 UNITS = ("s", "B", "1")
@@ -62,8 +67,14 @@ class MetricContract:
             start = clock.now()
             shown = EVENTS if metric.observes is Observes.EVENTS else EVENTS[:5]
             events = {name: Event(start + 10**6 * place, 0.0) for place, name in enumerate(shown)}
+            scene = Scene(events=events, guest=guest, instance=instance, clock=clock, before=before)
             try:
-                yield Scene(events=events, guest=guest, instance=instance, clock=clock, before=before)
+                if metric.observes is not Observes.FLEET:
+                    yield scene
+                    return
+                own, step = Member(1, instance, events), ("observe", 30.0)
+                with TrialFleet(own, backend, guest, 30.0, clock, _nobody, step, 30.0) as fleet:
+                    yield replace(scene, fleet=fleet)
             finally:
                 instance.destroy()
 
@@ -73,10 +84,12 @@ class MetricContract:
         check_sentence(metric.says)
         assert isinstance(metric.observes, Observes)
         assert isinstance(metric.loads_guest, bool)
+        assert isinstance(metric.runs_inside, bool)
         assert isinstance(metric.options, metric.options_model)
         check_options(metric.options)
         assert math.isfinite(metric.seconds())
         assert metric.seconds() >= 0
+        assert metric.lives() >= 1
 
     def test_it_travels_to_another_process_before_use(self) -> None:
         check_pickle(self.metric())
@@ -114,7 +127,12 @@ class MetricContract:
         self._check(metric, values)
         assert not [value for value in values if isinstance(value, Reading)], "a value out of nothing"
 
-    def _check(self, metric: Metric, values: list[Reading | Absent]) -> None:
+    def _check(self, metric: Metric, given: list[Observation]) -> None:
+        values = [one for one in given if isinstance(one, Reading | Absent)]
+        check_findings(one for one in given if isinstance(one, Finding))
+        for series in given:
+            if isinstance(series, Series):
+                _check_series(series)
         counted = Counter(value.quantity for value in values)
         assert counted == Counter(quantity.name for quantity in metric.quantities)
         for value in values:
@@ -127,6 +145,21 @@ class MetricContract:
                     math.isfinite(value.resolution) and value.resolution >= 0
                 ), value
             json.dumps(asdict(value), allow_nan=False)
+
+
+def _nobody(step: str, seconds: float) -> None:
+    """Hear an announcement."""
+
+
+def _check_series(series: Series) -> None:
+    """Columns have names and units, and every value is a number in one of them."""
+    assert series.columns
+    for name, unit in series.columns.items():
+        assert QUANTITY.fullmatch(name), name
+        assert unit in UNITS, (name, unit)
+    for row in series.rows:
+        assert row.keys() <= series.columns.keys(), row
+        assert all(math.isfinite(value) for value in row.values()), row
 
 
 class _Blind(Instance):

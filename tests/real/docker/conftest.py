@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import secrets
 from collections.abc import Callable, Iterator
@@ -20,6 +21,13 @@ from vmvc.contract import Guest, Tag
 from vmvc.spec import (
     OciImage,
 )
+
+
+@pytest.fixture(autouse=True)
+def _garbage_is_collected() -> Iterator[None]:
+    """Let what a test leaves open complain beside that test, and not beside a later one."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import secrets
 import shutil
@@ -128,7 +127,6 @@ def test_an_engine_that_goes_away(wire: Wire, make: Make) -> None:
         direct = DockerBackend("docker", DockerOptions())
         direct.instance(instance.tag, WAITS).destroy()
         direct.close()
-    gc.collect()
 
 
 @pytest.fixture
