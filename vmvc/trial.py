@@ -186,12 +186,16 @@ class Trial:
                     job.guest.ready, instance, tap, self._clock, deadline
                 )
             finally:
-                if tap is not None and tap.first is not None:
-                    self._outcome.events["console"] = tap.first
+                self._note_first_byte(tap)
             self._prove(read)
             self._observe(Observes.READY, instance)
             self._observe_fleet(instance)
+            self._note_first_byte(tap)  # a line may reach the host after the answer to the probe
             self._stop(instance)
+
+    def _note_first_byte(self, tap: probes.ConsoleTap | None) -> None:
+        if tap is not None and tap.first is not None:
+            self._outcome.events["console"] = tap.first
 
     @contextmanager
     def _console(self, instance: Instance) -> Iterator[probes.ConsoleTap | None]:
