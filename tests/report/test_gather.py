@@ -48,6 +48,19 @@ def test_phases_end_at_the_medians_of_the_summary(tmp_path: Path) -> None:
     }
 
 
+def test_lives_for_other_metrics_count_in_no_phase(tmp_path: Path) -> None:
+    folder = runs.make(tmp_path / "run", backends=ONE)
+    path = folder / "journal.jsonl"
+    last = json.loads(path.read_text().splitlines()[-1])
+    begin = last["events"]["requested"]["at_ns"]
+    last |= {"trial": 10, "metrics": ["memory"], "readings": []}
+    last["events"]["ready"]["at_ns"] = begin + 10**12
+    path.write_text(path.read_text() + json.dumps(last) + "\n")
+    view = view_of(folder)
+    (ready,) = [one for one in view.phases if one.name == "until ready"]
+    assert (ready.n, ready.end) == (8, pytest.approx(view.cells["docker", "startup.ready"].row.median))
+
+
 def test_warm_ups_and_failures_count_in_no_phase(tmp_path: Path) -> None:
     view = view_of(runs.make(tmp_path / "run", failing={5: "too late"}))
     assert {one.n for one in view.phases} == {7, 8}

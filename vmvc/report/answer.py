@@ -12,6 +12,7 @@ from vmvc.report.view import Condition, Verdict
 
 FIRST: Final = (
     *("startup.ready", "shutdown.gone", "memory.pss", "memory.host_drop", "disk.unique", "disk.allocated"),
+    "density.memory_slope",
 )
 """Quantities that people ask for first, where they are measured."""
 WORDS: Final = {
@@ -21,6 +22,7 @@ WORDS: Final = {
     "memory.host_drop": "Less memory available on the host",
     "disk.unique": "Disk that only the instance takes",
     "disk.allocated": "Disk in use in all",
+    "density.memory_slope": "Memory that each further instance of a fleet takes",
 }
 """Quantity -> the beginning of a sentence about it."""
 UNJUDGED: Final = "The journal of this run holds no claims, so no verdict stands on it."

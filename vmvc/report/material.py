@@ -89,6 +89,7 @@ def read(folder: Path, summary: Summary | None = None) -> Material:
 
 def _collect(folder: Path, summary: Summary, about: JsonMap, source: str, notices: list[Notice]) -> Material:
     path = folder / "journal.jsonl"
+    head = journal.head(path)
     numbers: dict[tuple[str, str], tuple[array[int], array[float]]] = {}
     warm: dict[tuple[str, str], tuple[array[int], array[float]]] = {}
     offsets: dict[str, dict[str, array[float]]] = defaultdict(lambda: defaultdict(lambda: array("d")))
@@ -96,6 +97,7 @@ def _collect(folder: Path, summary: Summary, about: JsonMap, source: str, notice
     special: list[TrialRecord] = []
     plain: list[TrialRecord] = []
     recorded = 0
+    startup = any(one.metric == "startup" for one in head.quantities)
     others: Counter[type] = Counter()
     for trial, last in with_last(_attempts(path, others)):
         recorded += last
@@ -111,7 +113,8 @@ def _collect(folder: Path, summary: Summary, about: JsonMap, source: str, notice
             trials, values = into.setdefault(cell, (array("q"), array("d")))
             trials.append(trial.trial)
             values.append(reading.value)
-        if not trial.warmup and trial.failure is None and "requested" in trial.events:
+        timed = "startup" in trial.metrics or not startup
+        if timed and not trial.warmup and trial.failure is None and "requested" in trial.events:
             begin = trial.events["requested"].at_ns
             for name in trial.events:
                 offsets[trial.condition][name].append((trial.events[name].at_ns - begin) / 1e9)
@@ -122,7 +125,7 @@ def _collect(folder: Path, summary: Summary, about: JsonMap, source: str, notice
     empty: tuple[array[int], array[float]] = (array("q"), array("d"))
     return Material(
         folder=folder,
-        head=journal.head(path),
+        head=head,
         summary=summary,
         about=about,
         source=source,
