@@ -58,7 +58,8 @@ def test_lives_for_other_metrics_count_in_no_phase(tmp_path: Path) -> None:
     path.write_text(path.read_text() + json.dumps(last) + "\n")
     view = view_of(folder)
     (ready,) = [one for one in view.phases if one.name == "until ready"]
-    assert (ready.n, ready.end) == (8, pytest.approx(view.cells["docker", "startup.ready"].row.median))
+    assert ready.n == 8
+    assert ready.end == pytest.approx(view.cells["docker", "startup.ready"].row.median)
 
 
 def test_warm_ups_and_failures_count_in_no_phase(tmp_path: Path) -> None:
