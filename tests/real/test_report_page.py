@@ -26,6 +26,8 @@ FLAGS = (
 )
 FAILING: Final = 5
 """A trial of the made run that fails."""
+ROWS: Final = 3 * len(runs.quantities())
+"""Rows of its table of numbers."""
 RETRIED: Final = 8
 """A trial of it that succeeds at its second attempt."""
 
@@ -48,6 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         console=f"booting {HOSTILE}\n",
         failing={FAILING: HOSTILE},
         retried={RETRIED: "no address"},
+        without="shutdown.gone",
         findings=[FindingRecord(code="x", severity="warning", what=f"docker: {HOSTILE}", remedy=HOSTILE)],
     )
     report.write(folder)
@@ -139,7 +142,7 @@ def test_tables_filter_and_sort(context: BrowserContext, made: Path) -> None:
     page, _ = opened(context, made)
     page.fill("#filter-numbers", "docker startup.ready")
     expect(page.locator("#table-numbers tbody tr:visible")).to_have_count(1)
-    expect(page.locator("#numbers [role=status]")).to_have_text("1 of 66 rows")
+    expect(page.locator("#numbers [role=status]")).to_have_text(f"1 of {ROWS} rows")
     page.fill("#filter-numbers", "startup.ready")
     medians = page.locator("#table-numbers tbody tr:visible td:nth-child(3)")
     header = page.locator("#table-numbers th", has_text="median")
@@ -170,7 +173,7 @@ def test_the_chooser_shows_another_quantity_everywhere(context: BrowserContext, 
 
 def test_a_quantity_without_values_says_why(context: BrowserContext, made: Path) -> None:
     page, seen = opened(context, made)
-    page.select_option("#quantity", "startup.image")
+    page.select_option("#quantity", "shutdown.gone")
     for chart in ("points", "ecdf", "order"):
         expect(page.locator(f"#chart-{chart}")).to_contain_text("process: 8 of 8: not measured yet")
     page.select_option("#quantity", "startup.ready")
@@ -242,7 +245,7 @@ def test_without_scripts_every_number_is_in_tables(browser: Browser, made: Path)
     page = context.new_page()
     page.goto(made.as_uri())
     expect(page.get_by_text("Scripts are off")).to_be_visible()
-    expect(page.locator("#table-numbers tbody tr")).to_have_count(66)
+    expect(page.locator("#table-numbers tbody tr")).to_have_count(ROWS)
     context.close()
 
 

