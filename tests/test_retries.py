@@ -161,7 +161,8 @@ def test_a_journal_from_before_there_were_attempts_still_loads(tmp_path: Path) -
         for key in ("attempt", "pause"):
             line.pop(key, None)
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    assert results.rebuild(finished.folder) == finished.summary
+    again = results.rebuild(finished.folder)
+    assert again.model_copy(update={"seal": finished.summary.seal}) == finished.summary
 
 
 # --- on_failure -------------------------------------------------------------------------------------------
