@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
@@ -23,8 +24,10 @@ FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--no-first-run"),
 )
-FAILING = 5
+FAILING: Final = 5
 """A trial of the made run that fails."""
+RETRIED: Final = 8
+"""A trial of it that succeeds at its second attempt."""
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +47,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         source=f"name: made # {HOSTILE}\n",
         console=f"booting {HOSTILE}\n",
         failing={FAILING: HOSTILE},
+        retried={RETRIED: "no address"},
         findings=[FindingRecord(code="x", severity="warning", what=f"docker: {HOSTILE}", remedy=HOSTILE)],
     )
     report.write(folder)
@@ -135,7 +139,7 @@ def test_tables_filter_and_sort(context: BrowserContext, made: Path) -> None:
     page, _ = opened(context, made)
     page.fill("#filter-numbers", "docker startup.ready")
     expect(page.locator("#table-numbers tbody tr:visible")).to_have_count(1)
-    expect(page.locator("#numbers [role=status]")).to_have_text("1 of 63 rows")
+    expect(page.locator("#numbers [role=status]")).to_have_text("1 of 66 rows")
     page.fill("#filter-numbers", "startup.ready")
     medians = page.locator("#table-numbers tbody tr:visible td:nth-child(3)")
     header = page.locator("#table-numbers th", has_text="median")
@@ -148,7 +152,9 @@ def test_tables_filter_and_sort(context: BrowserContext, made: Path) -> None:
     assert up == sorted(up)
     assert down == up[::-1]
     page.fill("#filter-trials", "failed")
-    expect(page.locator("#table-trials tbody tr:visible")).to_have_count(1)
+    expect(page.locator("#table-trials tbody tr:visible")).to_have_count(2)
+    page.click(f"#trial-{RETRIED}-1 button")
+    expect(page.locator(f"#detail-{RETRIED}-1")).to_contain_text("no address")
 
 
 def test_the_chooser_shows_another_quantity_everywhere(context: BrowserContext, made: Path) -> None:
@@ -160,6 +166,16 @@ def test_the_chooser_shows_another_quantity_everywhere(context: BrowserContext, 
     assert "docker: median" in (page.get_attribute("#chart-points", "aria-label") or "")
     page.click("#points summary")
     expect(page.locator("#numbers-of-quantity tbody tr")).to_have_count(3)
+
+
+def test_a_quantity_without_values_says_why(context: BrowserContext, made: Path) -> None:
+    page, seen = opened(context, made)
+    page.select_option("#quantity", "startup.image")
+    for chart in ("points", "ecdf", "order"):
+        expect(page.locator(f"#chart-{chart}")).to_contain_text("process: 8 of 8: not measured yet")
+    page.select_option("#quantity", "startup.ready")
+    expect(page.locator("#chart-points")).to_contain_text("startup.ready (s)")
+    assert seen.said == []
 
 
 def test_dark_follows_the_system_and_the_button(context: BrowserContext, made: Path) -> None:
@@ -226,7 +242,7 @@ def test_without_scripts_every_number_is_in_tables(browser: Browser, made: Path)
     page = context.new_page()
     page.goto(made.as_uri())
     expect(page.get_by_text("Scripts are off")).to_be_visible()
-    expect(page.locator("#table-numbers tbody tr")).to_have_count(63)
+    expect(page.locator("#table-numbers tbody tr")).to_have_count(66)
     context.close()
 
 

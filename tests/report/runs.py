@@ -20,6 +20,7 @@ from vmvc.records import (
     ReadingRecord,
     RunRecord,
     TrialRecord,
+    UntilRecord,
 )
 from vmvc.spec import Trials
 from vmvc.spec_claims import Claim
@@ -78,8 +79,14 @@ def make(
     findings: Sequence[FindingRecord] = (),
     about: Mapping[str, Any] | None = None,
     claims: Sequence[Mapping[str, Any]] = (),
+    retried: Mapping[int, str] | None = None,
+    rule: UntilRecord | None = None,
 ) -> Path:
-    """Write a run; ``until``: trials that are recorded; ``failing``: trial -> reason of its failure."""
+    """Write a run.
+
+    ``until``: trials that are recorded; ``failing``: trial -> reason of its failure; ``retried``: the same,
+    but its second attempt succeeds; ``rule``: the stop rule.
+    """
     axes = {name: {"guest.memory": tuple(levels)} if levels else {} for name in backends}
     settings = Trials(count=count, warmup=warmup, seed=7)
     plan = Plan(axes, group_metrics(METRICS, ()), settings)
@@ -92,6 +99,7 @@ def make(
         name="made",
         seed=7,
         count=count,
+        until=rule,
         trials=len(plan),
         axes=axes,
         only=(),
@@ -108,8 +116,13 @@ def make(
     for trial in plan:
         if until is not None and trial.number > until:
             break
+        first = (retried or {}).get(trial.number)
+        if first is not None:
+            lines.append(_trial(trial, chance, first).model_dump_json(exclude_none=True) + "\n")
         reason = (failing or {}).get(trial.number)
-        lines.append(_trial(trial, chance, reason).model_dump_json(exclude_none=True) + "\n")
+        lines.append(
+            _trial(trial, chance, reason, 1 if first is None else 2).model_dump_json(exclude_none=True) + "\n"
+        )
         if console:
             (folder / "logs" / f"trial-{trial.number}.console").write_text(console)
     with (folder / "journal.jsonl").open("a") as file:
@@ -157,7 +170,7 @@ def run_json(plan: Plan, title: str, backends: Sequence[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _trial(trial: Any, chance: random.Random, reason: str | None) -> TrialRecord:
+def _trial(trial: Any, chance: random.Random, reason: str | None, attempt: int = 1) -> TrialRecord:
     backend = trial.condition.backend
     speed = SPEED.get(backend, 1.0) * chance.uniform(0.9, 1.3)
     begin = trial.number * 10**10
@@ -173,6 +186,7 @@ def _trial(trial: Any, chance: random.Random, reason: str | None) -> TrialRecord
         del events["ready"]
     return TrialRecord(
         trial=trial.number,
+        attempt=attempt,
         block=trial.block,
         position=trial.position,
         warmup=trial.warmup,
@@ -195,6 +209,8 @@ def _readings(
 ) -> list[ReadingRecord]:
     found = []
     for one in quantities():
+        if one.metric == "startup" and one.quantity not in events:
+            continue
         if one.metric == "startup":
             value, resolution = (events[one.quantity].at_ns - begin) / 1e9, 0.001
         elif one.metric == "shutdown":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -42,7 +43,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_reports_that_are_made_again_the_same(
     experiment: Callable[[str], Path], tmp_path: Path, here: Callable[..., Said]
 ) -> None:
-    assert vmvc("run", experiment(TEXT), "--quiet", cwd=tmp_path).code == 0
+    said = vmvc("run", experiment(TEXT), cwd=tmp_path, env=_with(PYTHONPROFILEIMPORTTIME="1"))
+    assert said.code == 0
+    _, after = said.err.split("3/3 fake: ")
+    for name in ("numpy", "scipy", "jinja2", "altair"):
+        line = re.compile(rf"\| +{name}$", re.MULTILINE)
+        assert (len(line.findall(said.err)), len(line.findall(after))) == (1, 1), name
     (folder,) = (tmp_path / "results/tiny").iterdir()
     before = {name: (folder / name).read_bytes() for name in ("report.html", "report.md")}
     for name in before:

@@ -10,7 +10,7 @@ import pytest
 from tests.report import runs
 from vmvc import results
 from vmvc.errors import ResultsError
-from vmvc.records import FindingRecord
+from vmvc.records import FindingRecord, UntilRecord
 from vmvc.report import view_of
 from vmvc.report.amount import scale, span
 from vmvc.report.material import MOST_TRIALS
@@ -63,8 +63,9 @@ def test_headline_quantities_stand_for_their_metrics(tmp_path: Path) -> None:
 def test_every_planned_condition_is_there_with_its_reason(tmp_path: Path) -> None:
     view = view_of(runs.make(tmp_path / "run", until=2, warmup=0))
     assert [one.id for one in view.conditions] == ["process", "docker", "kvm"]
-    lacking = [one for one in view.missing if one.reason == "8 of 8: not measured yet"]
-    assert len(lacking) == 1
+    lacking = [one.condition for one in view.missing if one.reason == "8 of 8: not measured yet"]
+    assert lacking == ["process", "docker", "kvm (emulated)"]
+    assert view.missing[-1].what == f"{len(view.quantities)} quantities"
 
 
 def test_labels_are_short_where_that_is_unambiguous(tmp_path: Path) -> None:
@@ -202,6 +203,23 @@ def test_verdicts_are_those_of_the_journal(tmp_path: Path) -> None:
     assert any("emulated" in text for text in view.verdicts[0].spoilers) == any(
         "emulated" in finding.what for finding in found[0].spoilers
     )
+
+
+def test_an_attempt_that_was_made_again_is_listed_and_counts_once(tmp_path: Path) -> None:
+    folder = runs.make(tmp_path / "run", backends=ONE, retried={5: "no address"})
+    view = view_of(folder)
+    assert [one.key for one in view.trials if one.trial == 5] == ["5-1", "5"]
+    assert [one.failure for one in view.trials if one.trial == 5] == ["ready: no address", ""]
+    assert (view.recorded, view.failed, view.cells["docker", "startup.ready"].row.n) == (9, 0, 8)
+    assert "not finished" not in told(folder)
+
+
+def test_a_stop_rule_is_part_of_the_method(tmp_path: Path) -> None:
+    rule = UntilRecord(metric="startup.ready", relative_ci=0.05, min=6, max=8)
+    view = view_of(runs.make(tmp_path / "run", backends=ONE, rule=rule))
+    method = dict(view.method)
+    assert "until the median of startup.ready is known within 5%, 6 to 8 measured" in method["Repetitions"]
+    assert not any("--trials" in command for command in view.commands)
 
 
 def test_ratios_are_those_of_the_summary(tmp_path: Path) -> None:

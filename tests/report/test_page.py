@@ -146,6 +146,14 @@ def test_what_others_say_is_text_and_nothing_else(drawn: Callable[..., str]) -> 
     assert "<script>alert(1)</script>" in shown[0]["console"]
 
 
+def test_every_attempt_has_a_row_of_its_own(drawn: Callable[..., str]) -> None:
+    page = Page(drawn(backends=("docker",), retried={5: "no address"}))
+    ids = [one["id"] for tag, one in page.elements if tag == "tr" and one.get("id")]
+    assert len(ids) == len(set(ids)) == 10
+    assert {"trial-5-1", "trial-5"} < set(ids)
+    assert [one["key"] for one in page.payload["trials"] if one["t"] == 5] == ["5-1", "5"]
+
+
 def test_json_in_the_page_cannot_end_its_element() -> None:
     written = embed({"a": "</script><!--\u2028\u2029&"})
     assert not re.search("[<>&\u2028\u2029]", written)

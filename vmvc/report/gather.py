@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -83,7 +84,10 @@ def _view(stuff: Material) -> View:
         fleets=tuple(growth.grown(stuff.fleets, conditions)),
         missing=tuple(_missing(summary.rows, labels)),
         findings=_findings(summary.findings),
-        trials=tuple(_trial(stuff, one, labels) for one in stuff.trials),
+        trials=tuple(
+            _trial(stuff, one, labels, again=after is not None and after.trial == one.trial)
+            for one, after in zip_longest(stuff.trials, stuff.trials[1:])
+        ),
         recorded=stuff.recorded,
         layers=surroundings.layers(stuff),
         method=tuple(surroundings.method(stuff)),
@@ -264,11 +268,13 @@ def _findings(found: Iterable[FindingRecord]) -> tuple[FindingRecord, ...]:
     )
 
 
-def _trial(stuff: Material, trial: TrialRecord, labels: Mapping[str, str]) -> Trial:
+def _trial(stuff: Material, trial: TrialRecord, labels: Mapping[str, str], *, again: bool) -> Trial:
+    """Return one attempt at a trial; ``again``: another one follows."""
     console, note = stuff.console(trial)
     failure = trial.failure
     return Trial(
         trial=trial.trial,
+        key=f"{trial.trial}-{trial.attempt}" if again else str(trial.trial),
         block=trial.block,
         position=trial.position,
         warmup=trial.warmup,

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from vmvc import journal, results
+from vmvc.attempts import with_last
 from vmvc.manifest import digest
 from vmvc.records import ResumeRecord, RunRecord, Summary, TrialRecord
 from vmvc.records_claims import VerdictRecord
@@ -94,17 +95,15 @@ def _collect(folder: Path, summary: Summary, about: JsonMap, source: str, notice
     fleets: dict[str, list[Sequence[Mapping[str, float]]]] = defaultdict(list)
     special: list[TrialRecord] = []
     plain: list[TrialRecord] = []
-    recorded = resumed = 0
-    for trial in journal.read(path):
-        resumed += isinstance(trial, ResumeRecord)
-        if not isinstance(trial, TrialRecord):
-            continue
-        recorded += 1
+    recorded = 0
+    others: Counter[type] = Counter()
+    for trial, last in with_last(_attempts(path, others)):
+        recorded += last
         kept = special if trial.failure is not None or trial.findings else plain
         if len(kept) < MOST_TRIALS:
             kept.append(trial)
         if not trial.warmup:
-            for series in getattr(trial, "series", ()):
+            for series in trial.series:
                 fleets[trial.condition].append(series.rows)
         into = warm if trial.warmup else numbers
         for reading in trial.readings:
@@ -119,7 +118,7 @@ def _collect(folder: Path, summary: Summary, about: JsonMap, source: str, notice
     if recorded > MOST_TRIALS:
         special = special[: LISTED_OF_MORE // 2]
         plain = plain[: LISTED_OF_MORE - len(special)]
-    shown = sorted([*special, *plain], key=lambda one: one.trial)
+    shown = sorted([*special, *plain], key=lambda one: (one.trial, one.attempt))
     empty: tuple[array[int], array[float]] = (array("q"), array("d"))
     return Material(
         folder=folder,
@@ -137,8 +136,17 @@ def _collect(folder: Path, summary: Summary, about: JsonMap, source: str, notice
         offsets=offsets,
         verdicts=results.verdicts(path),
         fleets=fleets,
-        resumed=resumed,
+        resumed=others[ResumeRecord],
     )
+
+
+def _attempts(path: Path, others: Counter[type]) -> Iterator[TrialRecord]:
+    """Yield every attempt at every trial, and count the lines of other kinds."""
+    for line in journal.read(path):
+        if isinstance(line, TrialRecord):
+            yield line
+        else:
+            others[type(line)] += 1
 
 
 def _about(folder: Path, notices: list[Notice]) -> JsonMap:

@@ -101,6 +101,7 @@ def _trial(view: View, one: Trial, numbers: dict[str, int]) -> dict[str, Any]:
     begin = one.events["requested"].at_ns if "requested" in one.events else None
     return {
         "t": one.trial,
+        "key": one.key,
         "c": places.get(one.condition, 0),
         "kind": {"warmup": "warm-up"}.get(kind(one), kind(one)),
         "failure": one.failure,

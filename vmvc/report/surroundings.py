@@ -8,12 +8,15 @@ from typing import Any, Final
 from vmvc.report.material import JsonMap, Material, mapping
 from vmvc.report.plain import clean
 from vmvc.report.view import Facts, Layers
-from vmvc.units import show_bytes
+from vmvc.stopping import says
+from vmvc.units import format_percent, show_bytes
 
 BYTES: Final = frozenset({"memory", "swap", "image_size", "initrd_bytes"})
 """Facts that are sizes in bytes."""
 LONGEST: Final = 12_000
 """Characters of one fact that are shown; run.json has all of it."""
+SETTINGS: Final = ("cache", "image", "pause", "retries", "on_failure")
+"""Settings of trials that method names as they stand in run.json."""
 ORDERS: Final = {
     "randomized-blocks": "randomised blocks: each block holds every condition once, shuffled by the seed",
     "interleaved": "interleaved: each block holds every condition once, in file order",
@@ -162,7 +165,17 @@ def method(stuff: Material) -> Iterator[tuple[str, str]]:
     warm = (
         f", after {warmup} warm-up{'' if warmup == 1 else 's'}, stored but never summarised" if warmup else ""
     )
-    yield "Repetitions", f"{head.count} measured trials of every condition{warm}"
+    until = head.until
+    often = f"{head.count} measured trials of every condition"
+    if until is not None:
+        often = f"until the median of {until.metric} is known within {format_percent(until.relative_ci)}"
+        often += f", {until.min} to {until.max} measured trials of each condition, decided on precision alone"
+    yield "Repetitions", f"{often}{warm}"
+    for stop in stuff.summary.stops:
+        yield f"Stop of {stop.condition}", says(stop)
+    settings = [f"{key} {_say(trials[key])}" for key in SETTINGS if key in trials]
+    if settings:
+        yield "Settings", ", ".join(settings)
     yield "Order", f"{ORDERS.get(order, order or 'not known')} (seed {head.seed})"
     if head.only:
         yield "Selection", f"--only {clean(' '.join(head.only))}: other conditions of the file were not run"
@@ -252,7 +265,8 @@ def commands(stuff: Material) -> Iterator[str]:
     if version and all(part.isalnum() for part in version.split(".")):
         yield f"pip install vmvc=={version}"
     only = "".join(f" --only {_quote(one)}" for one in head.only)
-    yield f"vmvc run {folder}/experiment.yaml --trials {head.count}{only}"
+    count = f" --trials {head.count}" if head.until is None else ""
+    yield f"vmvc run {folder}/experiment.yaml{count}{only}"
     yield f"vmvc show {folder}"
     yield f"vmvc report {folder}"
 

@@ -93,9 +93,14 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One trial with all that is known about it; ``console`` is the end of what the guest printed."""
+    """One trial with all that is known about it.
+
+    ``key``: its number, with that of the attempt where another one follows. ``console``: the end of what the
+    guest printed.
+    """
 
     trial: int
+    key: str
     block: int
     position: int
     warmup: bool

@@ -4,7 +4,7 @@
   const byId = (id) => document.getElementById(id);
   byId("scripts-off").remove();
   const quantities = new Map(data.quantities.map((one, index) => [one.key, { ...one, index }]));
-  const listed = new Map(data.trials.map((one) => [one.t, one]));
+  const listed = new Map(data.trials.map((one) => [one.key, one]));
 
   // Text goes into the page as text, never as markup.
   const make = (name, text, attributes = {}) => {
@@ -33,16 +33,22 @@
 
   // --- charts -----------------------------------------------------------------------------------------
   const pending = [];
-  const draw = (id, chart, sets, title = "") => {
+  // The first data set decides: a chart without a row is words.
+  const draw = (id, chart, sets, title = "", words = "no value") => {
     const place = byId(id);
     if (!place || !chart) return;
+    if (!Object.values(sets)[0].length) {
+      place.replaceChildren(make("p", words, { class: "muted" }));
+      place.dataset.state = "drawn";
+      return;
+    }
     const spec = JSON.parse(JSON.stringify(chart).replaceAll(JSON.stringify(data.title), JSON.stringify(title)));
     spec.datasets = sets;
     spec.description = place.getAttribute("aria-label");
     place.dataset.state = "drawing";
     const done = vegaEmbed(place, spec, { renderer: "svg", actions: false, ast: true }).then((result) => {
       result.view.addEventListener("click", (event, item) => {
-        if (item && item.datum && item.datum.t) open(item.datum.t, true);
+        if (item && item.datum && item.datum.t) open(String(item.datum.t), true);
       });
       place.dataset.state = "drawn";
     });
@@ -83,11 +89,12 @@
     const points = given ? given.points : rowsOf(quantity, false);
     const kind = quantity.log ? "log" : "linear";
     const medians = quantity.medians;
+    const words = quantity.missing.map((one) => `${one.c}: ${one.text}`).join("; ");
     const marked = { points, medians, missing: quantity.missing };
     for (const id of ["chart-points", "chart-ecdf", "chart-order"]) byId(id).setAttribute("aria-label", quantity.alt);
-    draw("chart-points", data.charts.points[kind], marked, quantity.title);
-    draw("chart-ecdf", data.charts.ecdf[kind], { steps: stepsOf(points) }, quantity.title);
-    draw("chart-order", data.charts.order[kind], { points: given ? given.order : rowsOf(quantity, true) }, quantity.title);
+    draw("chart-points", data.charts.points[kind], marked, quantity.title, words);
+    draw("chart-ecdf", data.charts.ecdf[kind], { steps: stepsOf(points) }, quantity.title, words);
+    draw("chart-order", data.charts.order[kind], { points: given ? given.order : rowsOf(quantity, true) }, quantity.title, words);
     byId("says").textContent = quantity.says;
     numbers(quantity);
     for (const select of document.querySelectorAll("select.quantity")) select.value = key;
@@ -123,7 +130,7 @@
   };
 
   const detail = (trial, columns) => {
-    const row = make("tr", null, { class: "detail", id: `detail-${trial.t}` });
+    const row = make("tr", null, { class: "detail", id: `detail-${trial.key}` });
     const cell = make("td", null, { colspan: columns });
     const box = make("div", null, { class: "detail-in" });
     const failed = trial.failure ? [["failed in", trial.failure], ["cure", trial.hint]].filter((one) => one[1]) : [];
@@ -173,11 +180,11 @@
 
   byId("table-trials").addEventListener("click", (event) => {
     const button = event.target.closest("tbody button");
-    if (button) open(Number(button.textContent), false);
+    if (button) open(button.textContent, false);
   });
   const follow = () => {
-    const found = /^#trial-(\d+)$/.exec(location.hash);
-    if (found) open(Number(found[1]), true);
+    const found = /^#trial-(\d+(?:-\d+)?)$/.exec(location.hash);
+    if (found) open(found[1], true);
   };
   addEventListener("hashchange", follow);
 
