@@ -507,7 +507,8 @@ def test_findings_on_the_host_in_a_trial_concern_durations(verdict: Judge) -> No
 def test_findings_of_trials_are_counted(verdict: Judge) -> None:
     late = {"code": "clock.late", "severity": "warning", "what": "the clock jumped"}
     forced = {"code": "stop.forced", "severity": "warning", "what": "forced"}
-    found = verdict(claim("median", {"below": "2s"}), trial={"findings": [late, forced]})
+    grown = {"code": "density.stopped", "severity": "warning", "what": "growth ended"}
+    found = verdict(claim("median", {"below": "2s"}), trial={"findings": [late, forced, grown]})
     assert [one.what for one in found.spoilers] == ["docker: the clock jumped (30 trials)"]
 
 

@@ -30,6 +30,8 @@ _HOST_OF_MEMORY: Final = frozenset({"host.ksm", "host.memory", "host.swap", "hos
 _STILL: Final = frozenset({"disk", "isolation"})
 """Metrics that do not depend on what else the host does."""
 _ON_QUANTILES: Final = frozenset({"median", "quantile", "ratio", "difference", "order", "reference"})
+_ONE_METRIC: Final = {"stop": "shutdown", "density": "density"}
+"""Findings in a trial, by the first part of their code, that concern one metric only."""
 _SHOWN: Final = 3
 
 
@@ -112,8 +114,9 @@ class Spoilers:
 
     def _concerns(self, claim: Claim, code: str) -> bool:
         """Say whether what was found in a trial concerns the claim's quantity."""
-        if code.startswith("stop."):
-            return claim.metric.startswith("shutdown.")
+        about = _ONE_METRIC.get(code.partition(".")[0])
+        if about is not None:
+            return claim.metric.startswith(f"{about}.")
         return not code.startswith("host.") or self._heeds(claim, code)
 
     def _found_in_trials(self, claim: Claim, conditions: Sequence[Condition]) -> Iterator[FindingRecord]:

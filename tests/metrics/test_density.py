@@ -155,7 +155,7 @@ def test_a_host_that_is_low_from_the_start_gets_no_second_instance(run: Run, scr
     outcome = run(instances=5)
     assert values(outcome)["instances"] == 1
     assert "of the host's memory is free" in why(outcome)
-    assert "0 looks at the host make no line" in reasons(outcome)["memory_slope"]
+    assert "a line needs two looks at the host" in reasons(outcome)["memory_slope"]
 
 
 def test_memory_that_runs_out_while_a_burst_starts_ends_it(

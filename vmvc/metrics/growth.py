@@ -92,7 +92,7 @@ class Growth:
         disks = [point.disk for point in self.points if isinstance(point.disk, int)]
         hidden = [point.disk.what for point in self.points if isinstance(point.disk, Unavailable)]
         if len(counts) < 2:
-            reason = f"{len(counts)} looks at the host make no line: the fleet did not grow far enough"
+            reason = "the fleet did not grow far enough: a line needs two looks at the host"
             yield from (Absent(quantity.name, reason) for quantity in (*LINES, *CAPACITY))
             return
         yield from _line("memory", counts, drops)
