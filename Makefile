@@ -22,6 +22,7 @@ demo: engines venv  ## compare host, container and VM serving one web page (a fe
 	@echo 'demo: vmvc run experiments/quickstart.yaml'
 	$(BIN)/vmvc run experiments/quickstart.yaml $(ARGS)
 
+test: ENGINE_FLAGS := --browser
 test: engines venv check  ## check, then every test, against real engines; ARGS='-k journal' narrows
 	@echo 'test: pytest'
 	$(BIN)/pytest $(ARGS)
@@ -60,7 +61,7 @@ constraints:  ## choose the newest allowed versions of all dependencies anew
 	cp "$$scratch/constraints" constraints.txt
 
 engines:  ## bring up Docker Engine and libvirt where they do not run
-	@tests/real/engines up
+	@tests/real/engines up $(ENGINE_FLAGS)
 
 # Made anew in place when what it depends on has changed: the two files, the Python, the libvirt headers.
 venv:
