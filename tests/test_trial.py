@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -107,9 +108,32 @@ def test_events_stand_in_their_order(tmp_path: Path) -> None:
     assert 0 < events["ready"].resolution < 0.5
 
 
+def test_a_first_line_that_follows_the_probes_answer_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guest may log the very request that finds it ready, and its line reaches the host after the answer."""
+    observed = threading.Event()
+
+    class Late:
+        def read(self, timeout: float) -> bytes | None:
+            return b"GET /\n" if observed.wait(timeout) else None
+
+        def close(self) -> None:
+            observed.set()
+
+    class Observed(Probe):
+        def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
+            observed.set()
+            return super().observe(scene)
+
+    monkeypatch.setattr(FakeInstance, "console", lambda self: Late())
+    events = Bench(tmp_path).run(Observed()).events
+    assert events["ready"].at < events["console"].at < events["stop_requested"].at
+
+
 def test_metrics_see_their_moment(tmp_path: Path) -> None:
     probe, last = Probe(), Last()
-    Bench(tmp_path).run(probe, last)
+    Bench(tmp_path, ready=0.05).run(probe, last)
     assert set(probe.scenes[0].events) == {"requested", "created", "started", "console", "ready"}
     assert probe.scenes[0].before == "before"
     assert set(last.scenes[0].events) == set(EVENTS)

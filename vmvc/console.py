@@ -87,6 +87,7 @@ class ConsoleTap:
         self._searches: list[Search] = []
         self._error: BaseException | None = None
         self._closing = False
+        self._begun = threading.Event()
         self._ended = threading.Event()
         self._ended_at = 0
         self._thread = threading.Thread(target=self._run, name="vmvc-console", daemon=True)
@@ -123,6 +124,10 @@ class ConsoleTap:
                 search.end(self._ended_at)
             self._searches.append(search)
         return search
+
+    def begun(self, seconds: float) -> bool:
+        """Wait for the first byte; return whether it has come."""
+        return self._begun.wait(seconds)
 
     def drain(self, seconds: float) -> bool:
         """Wait for the end of the output; return whether it has come."""
@@ -183,6 +188,7 @@ class ConsoleTap:
     def _take(self, chunk: bytes, at: int) -> None:
         with self._lock:
             self.first = self.first or Event(at)
+            self._begun.set()
             for search in self._searches:
                 search.feed(chunk, at)
             if self._head_size < KEPT:

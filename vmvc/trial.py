@@ -39,6 +39,9 @@ FETCH_TIMEOUT: Final = 3600.0
 """Seconds to pull or make an image, as for its preparation before the first trial."""
 IMAGE_THERE: Final = "the image was there already (trials.image: present)"
 """Why a trial has no instants of its image."""
+UNREAD: Final = 0.01
+"""Seconds in which the reader takes up what a guest has printed; a line may follow the probe's answer."""
+
 COOL_TIMEOUT: Final = 600.0
 """Seconds to write what is dirty to the disk and drop the page cache."""
 
@@ -190,7 +193,8 @@ class Trial:
             self._prove(read)
             self._observe(Observes.READY, instance)
             self._observe_fleet(instance)
-            self._note_first_byte(tap)  # a line may reach the host after the answer to the probe
+            if tap is not None and tap.begun(UNREAD):
+                self._note_first_byte(tap)
             self._stop(instance)
 
     def _note_first_byte(self, tap: probes.ConsoleTap | None) -> None:
