@@ -111,7 +111,7 @@ def test_events_stand_in_their_order(tmp_path: Path) -> None:
 def test_a_first_line_that_follows_the_probes_answer_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A guest may log the very request that finds it ready, and its line reaches the host after the answer."""
+    """A guest may log the very request that finds it ready; its line reaches the host after the answer."""
     observed = threading.Event()
 
     class Late:
