@@ -24,8 +24,13 @@ demo: engines venv  ## compare host, container and VM serving one web page (a fe
 
 test: ENGINE_FLAGS := --browser
 test: engines venv check  ## check, then every test, against real engines; ARGS='-k journal' narrows
-	@echo 'test: pytest'
-	$(BIN)/pytest $(ARGS)
+	@$(if $(strip $(ARGS)),echo 'test: pytest'; exec $(BIN)/pytest $(ARGS))
+	failed=0
+	echo 'test: pytest, all that needs no engine'
+	$(BIN)/pytest -n auto --maxprocesses 4 --ignore tests/real || failed=1
+	echo 'test: pytest, on the real engines, one at a time'
+	$(BIN)/pytest tests/real --durations 20 || failed=1
+	exit $$failed
 
 check: venv  ## lint, format, types, layers, dependencies: silent where all is well (about 30 s)
 	@failed=
