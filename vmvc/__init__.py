@@ -3,6 +3,25 @@
 Reading order for a newcomer: ``spec`` (what a file may say), ``contract`` (what a plug-in is), ``plan``
 (what will run), ``trial`` (how one life of an instance runs), ``runner`` (the loop), ``journal`` and
 ``results`` (what is kept), ``claims`` (what it says), ``cli`` (the commands).
+
+``open_run`` and ``Run`` are for code and notebooks; they are imported when they are asked for (``api``).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vmvc.api import Run, open_run
+
+__all__ = ["Run", "__version__", "open_run"]
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    if name not in ("Run", "open_run"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module("vmvc.api"), name)

@@ -31,6 +31,7 @@ class ExitCode(IntEnum):
     MEASURED = 0
     TRIALS_FAILED = 1
     CLAIM_REFUTED = 1
+    WORSE = 1
     BAD_INPUT = 2
     ENGINE = 3
     BUG = 4

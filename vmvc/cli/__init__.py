@@ -17,11 +17,12 @@ COMMANDS: Final = {
     "run": "Run experiments, or take up an interrupted run.",
     "show": "Print the results of a run.",
     "claims": "Print what a run's numbers say of each claim.",
+    "compare": "Compare runs with a reference.",
     "report": "Draw a run's report: a page, Markdown or tables.",
     "plot": "Draw one quantity of a run for a paper.",
     "doctor": "Say what works on this machine, what does not, and what cures it.",
     "schema": "Print or write the JSON Schemas.",
-    "list": "List backends, metrics or images.",
+    "list": "List backends, metrics, images or runs.",
     "image": "Build, list or remove images.",
     "clean": "Remove what dead runs left behind.",
     "restore": "Put back the host's settings that a killed run had tuned.",
@@ -59,8 +60,9 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 all measured, 1 some trials failed (or, with --strict, a claim is refuted), 2 the "
-    "input is wrong, 3 an engine is missing or unusable, 4 a bug, 130 interrupted and resumable.",
+    epilog="Exit codes: 0 all measured, 1 some trials failed (or, with --strict, a claim is refuted; with "
+    "--fail-on, a quantity is worse), 2 the input is wrong, 3 an engine is missing or unusable, 4 a bug, "
+    "130 interrupted and resumable.",
 )
 @click.version_option(package_name="vmvc", message="vmvc %(version)s")
 def cli() -> None:

@@ -8,8 +8,8 @@ import click
 
 from vmvc import results
 from vmvc.cli.options import strict_option
-from vmvc.cli.show_command import newest
 from vmvc.cli.verdicts import code_of, print_verdicts
+from vmvc.runs import newest
 
 
 @click.command("claims")

@@ -1,8 +1,9 @@
-"""The registry and the image cache -> what an experiment may name."""
+"""The registry, the image cache and the results -> what an experiment may name, and the runs there are."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
@@ -13,18 +14,50 @@ from vmvc.errors import EngineError
 
 
 @click.command("list")
-@click.argument("what", type=click.Choice(["backends", "metrics", "images"]))
+@click.argument("what", type=click.Choice(["backends", "metrics", "images", "runs"]))
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-def command(what: str, as_json: bool) -> None:
-    """List backends with their options, metrics with their quantities, or images in the cache."""
+@click.option(
+    "--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True, metavar="DIR",
+    help="Where the runs lie.",
+)  # fmt: skip
+def command(what: str, as_json: bool, results: Path) -> None:
+    """List backends with their options, metrics with their quantities, images in the cache, or runs."""
     if what == "images":
         print_images(as_json)
+        return
+    if what == "runs":
+        _print_runs(results, as_json)
         return
     columns, rows = _backends() if what == "backends" else _metrics()
     if as_json:
         click.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=1))
     else:
         write(columns, rows)
+
+
+def _print_runs(folder: Path, as_json: bool) -> None:
+    from vmvc.runs import overviews
+
+    found = list(overviews(folder))
+    if as_json:
+        click.echo(json.dumps([one.model_dump(mode="json", exclude_none=True) for one in found], indent=1))
+        return
+    if not found:
+        click.echo(f"{folder}: no runs", err=True)
+        return
+    columns = ["experiment", "run", "begun", "measured", "failed", "planned", "state", "verdicts"]
+    rows = [
+        [
+            one.experiment,
+            one.run,
+            one.wall or "-",
+            *("-" if count is None else str(count) for count in (one.measured, one.failed, one.planned)),
+            f"{one.state}: {one.reason}" if one.reason else one.state,
+            ", ".join(f"{count} {verdict}" for verdict, count in one.verdicts.items()) or "-",
+        ]
+        for one in found
+    ]
+    write(columns, rows, right=columns[3:6])
 
 
 def _backends() -> tuple[list[str], list[list[str]]]:

@@ -11,13 +11,13 @@ import click
 
 from vmvc import load
 from vmvc.cli.options import only_option, trials_option
-from vmvc.cli.show_command import newest
 from vmvc.cli.text import write
 from vmvc.estimate import estimate
 from vmvc.load import Loaded
 from vmvc.plan import Plan
 from vmvc.power import costs_of, needs_of
 from vmvc.run import plan_of
+from vmvc.runs import newest
 from vmvc.units import format_percent, parse_percent, show, show_seconds
 
 

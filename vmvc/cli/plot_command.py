@@ -8,8 +8,8 @@ import click
 
 from vmvc import report
 from vmvc.cli.options import force_option, refuse_existing
-from vmvc.cli.show_command import newest
 from vmvc.report import plot
+from vmvc.runs import newest
 from vmvc.wording import listed
 
 

@@ -9,7 +9,7 @@ import click
 from vmvc import report, results
 from vmvc.cli.summary import print_summary
 from vmvc.cli.verdicts import print_verdicts
-from vmvc.errors import ResultsError
+from vmvc.runs import newest
 
 
 @click.command("show")
@@ -30,16 +30,3 @@ def command(run: Path, as_json: bool, rebuild: bool) -> None:
     if found:
         click.echo("\nclaims:")
         print_verdicts(found, spoilers=False)
-
-
-def newest(folder: Path) -> Path:
-    """Return the folder itself where it is a run, else the newest run below it.
-
-    Raises: ResultsError.
-    """
-    if (folder / "journal.jsonl").exists():
-        return folder
-    runs = sorted(path.parent for path in folder.glob("*/journal.jsonl"))
-    if not runs:
-        raise ResultsError(f"{folder}: holds no run", hint="give the folder of a run, results/EXPERIMENT/RUN")
-    return runs[-1]
