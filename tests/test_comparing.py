@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.claimed import QUANTITIES, around
-from tests.compared import FACTS, READY, changed, run
+from tests.compared import READY, changed, run
 from vmvc import comparing, results
 from vmvc.errors import InputError, ResultsError
 from vmvc.records_compare import ComparedRow, ComparedRun
@@ -179,7 +179,7 @@ def test_a_swept_parameter_is_matched_by_its_level_not_flagged(tmp_path: Path) -
 
 
 def test_the_same_environment_has_no_differences(tmp_path: Path) -> None:
-    found = compared(tmp_path, around(1, 0.01), around(1, 0.01), facts=FACTS | {"wall": "later"})
+    found = compared(tmp_path, around(1, 0.01), around(1, 0.01), facts=changed("wall", "later"))
     assert (found.differences, found.notes, only(found).flags) == ((), (), ())
 
 

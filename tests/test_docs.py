@@ -14,6 +14,7 @@ from vmvc.cli import COMMANDS, cli
 from vmvc.errors import ExitCode
 from vmvc.records import Comparison, SummaryRow, Trend
 from vmvc.records_claims import VerdictRecord
+from vmvc.records_compare import Verdict
 from vmvc.results import MEASUREMENT_COLUMNS, SUMMARY_COLUMNS
 from vmvc.spec import Experiment, Factors, Trials
 from vmvc.spec_claims import ON_ONE, ON_SEVERAL
@@ -85,6 +86,12 @@ def test_every_flag_is_there(flag: str) -> None:
 @pytest.mark.parametrize("key", VerdictRecord.model_fields)
 def test_every_key_of_a_verdict_is_there(key: str) -> None:
     assert f"`{key}`" in README
+
+
+@pytest.mark.parametrize("verdict", get_args(Verdict))
+def test_every_verdict_on_a_comparison_is_there(verdict: str) -> None:
+    section = README[README.index("\n## Comparing runs\n") : README.index("\n## In Python\n")]
+    assert re.search(rf"^\| .*`{verdict}`.* \| ", section, re.MULTILINE)
 
 
 @pytest.mark.parametrize("form", [*ON_ONE, *ON_SEVERAL])
