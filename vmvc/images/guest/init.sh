@@ -67,10 +67,12 @@ settings() {
   fi
 }
 
+# What was printed waits in the serial port's buffer: setting what is set drains it.
+drain() { stty onlcr </dev/console 2>/dev/null; }
+
 power_off() {
   sync
-  # What was printed waits in the serial port's buffer and would be lost with the power: setting what is set drains it.
-  stty onlcr </dev/console 2>/dev/null
+  drain
   [ -z "$root_device" ] || mount -o remount,ro /root 2>/dev/null
   # Where no ACPI can cut the power, a reset ends the machine: its monitor is told not to boot it again.
   if some /sys/firmware/acpi/*; then poweroff -f; else reboot -f; fi
@@ -140,5 +142,7 @@ while :; do
 done
 # As in a container, nothing outlives the command.
 kill -KILL -1
+# A write that waits for room ends early when a child does, and those just killed still do.
+drain
 printf '\nvmvc: command ended with %s\n' "$code"
 power_off
