@@ -1,4 +1,4 @@
-"""A command -> a unit for a machine that boots through systemd; the machine ends when the command ends."""
+"""A command -> units for a machine that boots through systemd; the machine ends when the command ends."""
 
 from __future__ import annotations
 
@@ -28,19 +28,27 @@ StandardOutput=journal+console
 StandardError=journal+console
 """
 
+_AGENT: Final = """\
+# The agent may miss a SIGTERM that comes while it starts; the machine would then wait 90 s for it.
+[Service]
+KillSignal=SIGKILL
+"""
+
 
 def files(
     argv: Sequence[str], env: Mapping[str, str], identity: Identity, workdir: str, stop_signal: str
 ) -> list[Item]:
-    """Return the files that run a command, for the initramfs; none for no command."""
+    """Return the files for the initramfs that run a command, where there is one, and let the machine end."""
+    agent = file(f"{_RUN}/systemd/system/qemu-guest-agent.service.d/vmvc.conf", _AGENT)
     if not argv:
-        return []
+        return [agent]
     environment = [f"{name}={value}" for name, value in env.items()]
     script = (
         f"#!/bin/sh\ncd {shlex.quote(workdir)} && exec {shlex.join(['env', '-i', *environment, *argv])}\n"
     )
     unit = _UNIT.format(uid=identity.uid, gid=identity.gid, signal=stop_signal)
     return [
+        agent,
         file(f"{_RUN}/vmvc/command", script.encode(errors="surrogateescape"), 0o755),
         file(f"{_RUN}/systemd/system/vmvc-command.service", unit),
         link(
