@@ -38,7 +38,7 @@ def writing(path: Path) -> Iterator[TextIOWrapper]:
 
 
 def _mine(path: Path, pid: int) -> str:
-    """Return how the names of a process's temporary files begin: its host and its id tell whether it lives."""
+    """Return how a process's temporary files begin: its host and its id tell whether it lives."""
     return f".{path.name}.{platform.node()}.{pid}."
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -73,7 +73,8 @@ def start(loaded: Loaded, plan: Plan, parent: Path, watcher: RunWatcher, *, wait
     """
     run = f"{datetime.now(UTC):%Y%m%dt%H%M%Sz}-{secrets.token_hex(2)}"
     folder = parent / loaded.experiment.name / run
-    with measuring(wait), Signals().installed() as signals, _tuned(loaded, plan, watcher) as about:
+    lock = measuring(wait, f"vmvc run {loaded.experiment.name}", _queued(watcher))
+    with lock, Signals().installed() as signals, _tuned(loaded, plan, watcher) as about:
         _make(folder)
         try:
             return _run(loaded, plan, folder, run, watcher, signals, about)
@@ -92,8 +93,18 @@ def resume(folder: Path, watcher: RunWatcher, *, wait: bool = False) -> Finished
     head = journal.head(folder / "journal.jsonl")
     loaded = _reload(folder, head)
     plan = plan_of(loaded, only=head.only, count=head.count if head.until is None else None)
-    with measuring(wait), Signals().installed() as signals, _tuned(loaded, plan, watcher) as about:
+    lock = measuring(wait, f"vmvc run --resume {folder}", _queued(watcher))
+    with lock, Signals().installed() as signals, _tuned(loaded, plan, watcher) as about:
         return _run(loaded, plan, folder, head.run, watcher, signals, about)
+
+
+def _queued(watcher: RunWatcher) -> Callable[[str], None]:
+    """Tell the watcher who measures while this run waits."""
+
+    def tell(holder: str) -> None:
+        watcher.found(Finding("host.lock", Severity.INFO, holder, "waiting until it is over"))
+
+    return tell
 
 
 def prepare_only(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> dict[str, Preparation]:

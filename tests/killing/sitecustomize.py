@@ -1,9 +1,9 @@
-"""``KILL_AT=parent:37`` -> the process that is meant ends by SIGKILL at that instant, as a power cut would end it.
+"""``KILL_AT=parent:37`` -> the process that is meant ends by SIGKILL at that instant: as if power were cut.
 
 Python loads this module in every process whose PYTHONPATH names its folder: the command and the child that
-runs its trials. An instant is just before or just after a call that others can see: a write, a sync, a rename,
-a removal. It happens once: ``KILL_ONCE`` names the file that says so. ``KILL_LOG`` names a file that gets one
-line an instant instead.
+runs its trials. An instant is just before or just after a call that others can see: a write, a sync, a
+rename, a removal. It happens once: ``KILL_ONCE`` names the file that says so. ``KILL_LOG`` names a file that
+gets one line an instant instead.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from collections.abc import Callable
 from typing import Any
 
 _SEEN = (
-    "open write fsync ftruncate rename replace unlink remove mkdir rmdir chmod fchmod kill pipe posix_spawn"
-).split()
+    *("open", "write", "fsync", "ftruncate", "rename", "replace", "unlink", "remove", "mkdir", "rmdir"),
+    *("chmod", "fchmod", "kill", "pipe", "posix_spawn"),
+)
 
 
 def _part() -> str:
