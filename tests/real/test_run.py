@@ -24,7 +24,11 @@ trials: {{count: {count}, warmup: 0, timeout: 90s}}
 """
 ALL = ("process", "docker", "libvirt")
 
-pytestmark = [pytest.mark.real("docker", "libvirt", "root"), pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.real("docker", "libvirt", "root"),
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("bare host"),
+]
 
 
 def write(folder: Path, *backends: str, count: int = 2) -> Path:
