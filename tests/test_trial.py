@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -220,3 +221,14 @@ def test_an_instance_is_a_handle_that_touches_nothing(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     assert isinstance(bench.backend.instance(Tag("r", 1, "h:1:1"), GUEST), FakeInstance)
     assert not bench.log.exists()
+
+
+@pytest.mark.parametrize("step", ["create", "start"])
+def test_a_step_that_returns_too_late_has_failed(tmp_path: Path, step: str) -> None:
+    outcome = Bench(tmp_path, **{step: 0.2}).run(Probe(), timeout=0.1)
+    assert outcome.failure is not None
+    assert outcome.failure[0] == step
+    assert re.fullmatch(
+        rf"{step} returned after [23]\d\d ms; each step may take 100 ms", outcome.failure[1].what
+    )
+    assert outcome.readings == []

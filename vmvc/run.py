@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from vmvc import attempts, claims_spoilers, host, journal, load, pagecache, preflight, results
 from vmvc.contract import Backend, Finding, Guest, MonotonicClock, Observes, Preparation, Severity, Tag
-from vmvc.errors import EngineError, Interrupted, ResultsError, Unavailable
+from vmvc.errors import CleanupError, EngineError, Interrupted, ResultsError, Unavailable
 from vmvc.journal import Journal
 from vmvc.load import Loaded
 from vmvc.lock import measuring
@@ -189,6 +189,9 @@ def _run(
             except Interrupted as stop:
                 results.rebuild(folder)
                 raise Interrupted(stop.what, hint=f"vmvc run --resume {folder}") from None
+            except CleanupError as leak:
+                results.rebuild(folder)
+                raise CleanupError(leak.what, hint=f"{leak.hint}; then: vmvc run --resume {folder}") from leak
         return Finished(folder, results.rebuild(folder), results.verdicts(path), _why_stopped(tally.stopped))
     finally:
         worker.close()
