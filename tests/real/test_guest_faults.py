@@ -89,7 +89,10 @@ def _machine(folder: Path, seconds: float = 60.0) -> psutil.Process:
     """Return QEMU's process of the first trial as soon as it has printed something."""
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
-        for run in folder.glob("results/lives/*"):
+        for log in folder.glob("results/lives/*/logs/trial-1.console"):
+            run = log.parents[1]
+            if not log.stat().st_size:
+                continue
             for one in psutil.process_iter(["name", "cmdline"]):
                 named = any(f"vmvc-{run.name}-1" in word for word in one.info["cmdline"] or ())
                 if named and (one.info["name"] or "").startswith("qemu"):

@@ -17,7 +17,10 @@ import psutil
 
 @dataclass
 class Engine:
-    """A daemon on a socket of its own, without networks: guests reach it by their console only."""
+    """A daemon on a socket of its own, without networks: its guests are heard by their consoles only.
+
+    It lives in a network namespace of its own, since an engine without a bridge removes the host's docker0.
+    """
 
     folder: Path
     process: subprocess.Popen[bytes] | None = field(default=None)
@@ -31,7 +34,7 @@ class Engine:
         log = (self.folder / "log").open("ab")
         self.process = subprocess.Popen(
             [
-                *("dockerd", "--host", self.host, "--data-root", self.folder / "data"),
+                *("unshare", "--net", "dockerd", "--host", self.host, "--data-root", self.folder / "data"),
                 *("--exec-root", self.folder / "exec", "--pidfile", self.folder / "pid"),
                 *("--bridge=none", "--iptables=false", "--ip-forward=false"),
             ],
