@@ -15,7 +15,7 @@ from vmvc.errors import ExitCode
 from vmvc.records import Comparison, SummaryRow, Trend
 from vmvc.records_claims import VerdictRecord
 from vmvc.records_compare import Verdict
-from vmvc.results import MEASUREMENT_COLUMNS, SUMMARY_COLUMNS
+from vmvc.results import ITERATION_COLUMNS, MEASUREMENT_COLUMNS, SUMMARY_COLUMNS
 from vmvc.spec import Experiment, Factors, Trials
 from vmvc.spec_claims import ON_ONE, ON_SEVERAL
 from vmvc.spec_host import CODES, GROUPS, Setting
@@ -71,7 +71,12 @@ SHAPES = (SummaryRow, Comparison, Trend)
 @pytest.mark.parametrize(
     "column",
     sorted(
-        {*MEASUREMENT_COLUMNS, *SUMMARY_COLUMNS, *(key for shape in SHAPES for key in shape.model_fields)}
+        {
+            *MEASUREMENT_COLUMNS,
+            *ITERATION_COLUMNS,
+            *SUMMARY_COLUMNS,
+            *(key for shape in SHAPES for key in shape.model_fields),
+        }
     ),
 )
 def test_every_column_is_there(column: str) -> None:

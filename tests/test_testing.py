@@ -845,7 +845,7 @@ class Lateness(Metric):
     """A metric without a fault: how late each event was, and one value that this host never shows."""
 
     name = "lateness"
-    quantities: ClassVar[tuple[Quantity, ...]] = (
+    quantities: tuple[Quantity, ...] = (
         Quantity("started", "s", "lower", "How late the start was."),
         Quantity("moon", "1", "neutral", "The phase of the moon."),
     )
