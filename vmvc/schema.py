@@ -128,7 +128,7 @@ def experiment_schema() -> Schema:
 
 def _same_kind(name: str) -> Schema:
     """Return what keeps the name of one metric from being given to another."""
-    return {"not": {"properties": {"kind": {"not": {"const": name}}}, "required": ["kind"]}}
+    return {"not": {"properties": {"kind": {**_KIND, "not": {"const": name}}}, "required": ["kind"]}}
 
 
 def journal_schema() -> Schema:
