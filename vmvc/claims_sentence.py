@@ -21,6 +21,7 @@ _AUTOMATIC: Final[Mapping[str, Sequence[str]]] = {
     **{unit: sorted(names, key=names.__getitem__, reverse=True) for unit, names in _FACTORS.items()},
     "s": ("h", "m", "s", "ms", "us", "ns"),
     "B": ("TiB", "GiB", "MiB", "KiB", "B"),
+    "1/s": ("/s",),
     "B/s": ("TiB/s", "GiB/s", "MiB/s", "KiB/s", "B/s"),
 }
 _DIGITS: Final = 3
@@ -77,7 +78,7 @@ def significant(number: float, digits: int) -> str:
 
 def _written(limit: Limit, unit: str) -> tuple[float, str]:
     """Return factor and name of the unit that a file writes behind a limit; no name behind a number."""
-    name = re.sub(r"^[0-9. ]+", "", limit) if isinstance(limit, str) else ""
+    name = re.sub(r"^[0-9.]+ ?", "", limit) if isinstance(limit, str) else ""
     if name == "%":
         return 0.01, "%"
     factors = _FACTORS.get(unit, {})

@@ -113,7 +113,7 @@ class AbsentRecord(Record):
 
 def recorded_options(metric: Metric) -> dict[str, JsonValue]:
     """Return a metric's options, defaults written out, and its kind where that is not its name."""
-    options: dict[str, JsonValue] = metric.options.model_dump(mode="json", exclude_none=True)
+    options: dict[str, JsonValue] = metric.options.model_dump(mode="json", exclude_none=True, by_alias=True)
     kind = type(metric).name
     return options if kind == metric.name else {"kind": kind, **options}
 

@@ -28,7 +28,7 @@ UNITS: Final[Mapping[str, Mapping[str, float]]] = {
     "s": SECONDS,
     "B": BYTES,
     "1": {"1": 1.0, "%": 0.01},
-    "1/s": {"1/s": 1.0},
+    "1/s": {"1/s": 1.0, "/s": 1.0},
     "B/s": {f"{name}/s": float(size) for name, size in BYTES.items()},
     "bit/s": {"bit/s": 1.0, "kbit/s": 1e3, "Mbit/s": 1e6, "Gbit/s": 1e9},
     "Hz": {"Hz": 1.0, "kHz": 1e3, "MHz": 1e6, "GHz": 1e9},
