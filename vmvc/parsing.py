@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from vmvc.errors import TrialError
+from vmvc.stats import LARGEST
 
 LONGEST: Final = 2**20
 """Most bytes of a file in which a number is looked for."""
@@ -98,6 +99,8 @@ def by_json(path: str) -> Parse:
         text = output.text()
         try:
             node: Any = json.loads(text)
+        except RecursionError as error:
+            raise output.refuse("the JSON is nested too deeply") from error
         except ValueError as error:
             line = getattr(error, "lineno", 1)
             lines = text.splitlines() or [""]
@@ -111,10 +114,10 @@ def by_json(path: str) -> Parse:
                 node = node[step]
             else:
                 raise output.refuse(f"the JSON has no {passed}")
-        if isinstance(node, bool) or not isinstance(node, int | float):
-            return (
-                _number(node, output, None, f"{path}: ") if isinstance(node, str) else _no(node, path, output)
-            )
+        if isinstance(node, str):
+            return _number(node, output, None, f"{path}: ")
+        if isinstance(node, bool) or not isinstance(node, int | float) or not abs(node) <= LARGEST:
+            raise output.refuse(f"{path}: expected a number", None, json.dumps(node))
         return float(node)
 
     return parse
@@ -124,7 +127,10 @@ def by_csv(column: str, row: int | None) -> Parse:
     """Return what reads a column of a table with a header; ``row``: from 1, ``None``: the only one."""
 
     def parse(output: Output) -> float:
-        rows = list(csv.reader(output.text().splitlines()))
+        try:
+            rows = list(csv.reader(output.text().splitlines()))
+        except csv.Error as error:
+            raise output.refuse(f"expected CSV ({error})") from error
         if not rows:
             raise output.refuse(f"no column {column!r}")
         if rows[0].count(column) != 1:
@@ -169,13 +175,9 @@ def by_line(number: int | None, field: int | None) -> Parse:
 
 
 def _number(text: str, output: Output, line: int | None, what: str = "") -> float:
-    if _NUMBER.fullmatch(text) is None or abs(float(text)) == float("inf"):
+    if _NUMBER.fullmatch(text) is None or abs(float(text)) > LARGEST:
         raise output.refuse(f"{what}expected a number", line, text or "nothing")
     return float(text)
-
-
-def _no(node: object, path: str, output: Output) -> float:
-    raise output.refuse(f"{path}: expected a number", None, json.dumps(node))
 
 
 def _shorten(text: str) -> str:

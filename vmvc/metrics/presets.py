@@ -13,6 +13,8 @@ from typing import Final, Literal
 from vmvc.metrics.task import Task, Wanted
 
 Better = Literal["lower", "higher", "neutral"]
+SECONDS: Final = 2.0
+"""How long an iteration lasts by default."""
 DEPTH: Final = 8
 """Requests that each job of fio keeps in flight."""
 
@@ -22,13 +24,15 @@ class Preset:
     """A task, the Debian package that it needs, and what must hold between its quantities.
 
     ``little``: a rate, a mean latency, and how many requests each thread keeps in flight: by Little's law the
-    first two multiplied are as many as that. ``server``: the program that the guest's command must be.
+    first two multiplied are as many as that. ``server``: what the guest's command must begin with.
+    ``seconds``: how long an iteration lasts where the experiment does not say.
     """
 
     task: Task
     package: str
     little: tuple[str, str, int] | None = None
     server: tuple[str, ...] = ()
+    seconds: float = SECONDS
 
 
 def _find(pattern: str, unit: str, better: Better, says: str, file: str = "stdout") -> Wanted:
@@ -101,13 +105,21 @@ def _fio(mode: str, side: str, block: str, what: str) -> Preset:
     )
 
 
-def _stress(stressor: str, *arguments: str, **wanted: Wanted) -> Preset:
+def _stress(stressor: str, *arguments: str, seconds: float = SECONDS, **wanted: Wanted) -> Preset:
     command = ("stress-ng", f"--{stressor}", "{threads}", *arguments, "--timeout", "{seconds}s", "--metrics")
-    return Preset(Task(command=command, quantities=wanted), "stress-ng")
+    return Preset(Task(command=command, quantities=wanted), "stress-ng", seconds=seconds)
 
 
 def _bogo(stressor: str, says: str) -> Wanted:
-    return _find(rf"\] {stressor} +[0-9]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +([0-9.]+)", "1/s", "higher", says)
+    return _find(
+        rf"\] {stressor} +[0-9]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +([0-9.]+)", "1/s", "higher", says, "stderr"
+    )
+
+
+def _stream(way: str) -> Wanted:
+    says = f"Bytes {way} by copy, scale, add and triad; the geometric mean of the threads."
+    verb = way.removesuffix("ten").replace("writ", "write")
+    return _find(rf"stream +([0-9.]+) memory {verb} rate", "MiB/s", "higher", says, "stderr")
 
 
 def _openssl(algorithm: str, says: str) -> Preset:
@@ -201,15 +213,13 @@ PRESETS: Final[Mapping[str, Preset]] = {
         *("--vm-bytes", "64M"),
         bogo_ops=_bogo("vm", "Writes and checks of memory, map and unmap (stress-ng's bogo operations)."),
     ),
-    "stream": _stress(
-        "stream",
-        bogo_ops=_bogo("stream", "Rounds of copy, scale, add and triad over more than the CPU's cache."),
-    ),
+    "stream": _stress("stream", seconds=10.0, read=_stream("read"), written=_stream("written")),
     "context-switch": _stress(
         "switch",
         switch=_find(
             r"switch +([0-9.]+) nanosecs per context switch",
             *("ns", "lower", "Time of one switch between two processes that write to each other by a pipe."),
+            "stderr",
         ),
     ),
     "syscall": Preset(

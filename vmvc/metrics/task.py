@@ -97,8 +97,8 @@ class Wanted(Options):
         description="Keys and places (from 0) in a JSON document: `jobs.0.read.iops`; a point of a key "
         "has a backslash before it.",
     )
-    csv: Cell | None = Field(default=None, description="A cell of a table with a header.")
-    lines: Word | None = Field(default=None, description="A word of a line.")
+    csv: Cell | None = Field(default=None, description="Which cell of a table with a header it is.")
+    lines: Word | None = Field(default=None, description="Which word of which line it is.")
 
     @model_validator(mode="after")
     def _one_way(self) -> Wanted:

@@ -116,7 +116,7 @@ class Workload(Metric):
 
     def seconds(self) -> float:
         runs = self.options.iterations + self.options.warmup
-        return runs * self.options.time if self._lasting else 0.0
+        return runs * self.options.seconds if self._lasting else 0.0
 
     def ports(self) -> tuple[int, ...]:
         return () if self._task.port is None else (self._task.port,)
@@ -185,7 +185,7 @@ class _Bout:
         options, guest = self._options, self._scene.guest
         values = {
             "threads": str(options.threads or guest.cpus),
-            "seconds": str(round(options.time)),
+            "seconds": str(round(options.seconds)),
             "size": str(options.size),
             "memory": str(guest.memory),
         }

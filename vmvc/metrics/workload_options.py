@@ -8,7 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from vmvc.contract import Options
-from vmvc.metrics.presets import PRESETS
+from vmvc.metrics.presets import PRESETS, SECONDS
 from vmvc.metrics.task import Task, refuse
 from vmvc.spec_model import exactly_one, schema_of_exactly_one
 from vmvc.units import Duration, Size
@@ -46,9 +46,10 @@ class WorkloadOptions(Options):
     rule: Literal["mean", "median"] = Field(
         default="mean", description="How iterations become the trial's value."
     )
-    time: Duration = Field(
-        default=2.0,
-        description="What `{seconds}` stands for, in whole seconds: how long one iteration lasts.",
+    time: Duration | None = Field(
+        default=None,
+        description="What `{seconds}` stands for, in whole seconds: how long one iteration lasts; by default "
+        "2s (10s for stream).",
     )
     size: Size = Field(default=64 * 2**20, description="What `{size}` stands for: bytes of a test file.")
     threads: int | None = Field(
@@ -64,10 +65,17 @@ class WorkloadOptions(Options):
     @model_validator(mode="after")
     def _sound(self) -> WorkloadOptions:
         exactly_one(self, ("use", "run"))
-        if self.time != int(self.time) or self.time < 1:
+        if self.seconds != int(self.seconds) or self.seconds < 1:
             raise PydanticCustomError("workload", "time: expected whole seconds, at least 1s")
-        if self.deadline <= self.time:
+        if self.deadline <= self.seconds:
             raise PydanticCustomError("workload", "deadline: expected more than time")
         if self.run is not None:
             refuse(self.run)
         return self
+
+    @property
+    def seconds(self) -> float:
+        """What one iteration is told to last."""
+        if self.time is not None:
+            return self.time
+        return SECONDS if self.use is None else PRESETS[self.use].seconds
