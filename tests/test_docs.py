@@ -50,7 +50,7 @@ def workloads() -> str:
     rows = ["| `use` | Debian package | gives |", "|---|---|---|"]
     for name, one in PRESETS.items():
         told = [
-            f"`{quantity}`, {unit_named(wanted.unit)[0] if unit_named(wanted.unit) else '?'}: {wanted.says}"
+            f"`{quantity}`, {(unit_named(wanted.unit) or ('?', 0))[0]}: {wanted.says}"
             for quantity, wanted in one.task.quantities.items()
         ]
         where = " (on the host)" if one.task.on == "host" else ""
