@@ -37,8 +37,8 @@ GUEST = Guest(
 class Probe(Metric):
     """Remembers what it was shown."""
 
-    name: ClassVar[str] = "probe"
-    quantities: ClassVar[tuple[Quantity, ...]] = (Quantity("seen", "1", "neutral", "Events seen."),)
+    name = "probe"
+    quantities = (Quantity("seen", "1", "neutral", "Events seen."),)
     observes: ClassVar[Observes] = Observes.READY
     says: ClassVar[str] = "for tests"
 
@@ -60,7 +60,7 @@ class Probe(Metric):
 class Last(Probe):
     """The same, over the whole trial."""
 
-    name: ClassVar[str] = "last"
+    name = "last"
     observes: ClassVar[Observes] = Observes.EVENTS
 
 
@@ -142,7 +142,7 @@ def test_metrics_see_their_moment(tmp_path: Path) -> None:
 
 def test_a_metric_that_runs_commands_inside_is_asked_after_those_that_only_look(tmp_path: Path) -> None:
     class Inside(Probe):
-        name: ClassVar[str] = "inside"
+        name = "inside"
         runs_inside: ClassVar[bool] = True
 
     outcome = Bench(tmp_path).run(Inside(), Probe())

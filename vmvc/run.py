@@ -21,6 +21,7 @@ from vmvc.journal import Journal
 from vmvc.load import Loaded
 from vmvc.lock import measuring
 from vmvc.manifest import digest, head_of, write_inputs
+from vmvc.needs import lacks
 from vmvc.plan import Condition, Plan, group_metrics
 from vmvc.records import FindingRecord, ResumeRecord, RunRecord, Summary, TrialRecord
 from vmvc.records_claims import VerdictRecord
@@ -151,10 +152,12 @@ def _run(
     worker = Worker(folder / "logs" / "worker.log")
     require, before = loaded.experiment.require, host.noise()
     try:
+        lacking = _lacking(loaded, plan, watcher)
         backends = _backends(loaded, plan)
         findings = [
             *_check(backends, worker, watcher, signals, _cold_findings(plan)),
             *_about_claims(loaded, plan, watcher),
+            *lacking,
         ]
         sweep(list(backends.values()), worker, watcher)
         findings = [*about.findings, *_host(watcher, before), *findings]
@@ -234,6 +237,13 @@ def _why_stopped(trial: TrialRecord | None) -> str:
 def _about_claims(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> list[Finding]:
     units = {f"{metric.name}.{one.name}": one.unit for metric in loaded.metrics for one in metric.quantities}
     findings = list(claims_spoilers.findings(loaded.experiment.claims, units, plan.settings.most))
+    for finding in findings:
+        watcher.found(finding)
+    return findings
+
+
+def _lacking(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> list[Finding]:
+    findings = lacks(loaded, plan)
     for finding in findings:
         watcher.found(finding)
     return findings
