@@ -91,9 +91,9 @@ def test_every_trial_is_measured_and_recorded(bench: Bench) -> None:
     for record in bench.records:
         assert record.outcome == "measured"
         assert {reading.quantity for reading in record.readings} == {
-            *("created", "started", "console", "ready", "gone"),
+            *("created", "started", "console", "exec", "ready", "stopped", "gone", "orderly", "code"),
         }
-        assert all(reading.unit == "s" and reading.value >= 0 for reading in record.readings)
+        assert all(reading.unit in ("s", "1") and reading.value >= 0 for reading in record.readings)
     assert (bench.folder / "logs" / "trial-1.console").read_text().startswith("fake guest: booting")
     assert bench.left == []
 

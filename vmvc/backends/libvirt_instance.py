@@ -22,7 +22,7 @@ from vmvc.backends.libvirt_connection import SYSTEM, Domain, Drivers, log_of, ro
 from vmvc.backends.libvirt_domain import Boot, Hardware, Places, domain_xml, mac
 from vmvc.backends.libvirt_files import Files
 from vmvc.backends.libvirt_process import Process
-from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Processes, Tag
+from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Marks, Processes, Tag
 from vmvc.errors import (
     CleanupError,
     DeadlineExceeded,
@@ -32,12 +32,15 @@ from vmvc.errors import (
     Unavailable,
     VmvcError,
 )
+from vmvc.images import MACHINE_LINES
 
 DAEMONS: Final = ("libvirtd", "virtqemud", "virtlogd", "virtlockd")
 """libvirt's processes that serve every machine."""
 PRESS_EVERY: Final = 0.25
 """Seconds after which the power button is pressed again: a guest that has not loaded its driver misses it."""
 
+_OWN_INIT: Final = r"Run /\S+ as init process|systemd\[1\]: |^INIT: version"
+"""What a system on a disk of one's own prints when its kernel has started its first process."""
 _FORWARD: Final = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+(\d+)")
 
 
@@ -77,6 +80,14 @@ class LibvirtInstance(Instance):
         self._channel: InitChannel | Agent | None = None
         self._process: Process | None = None
         self._endpoints: Mapping[int, int] = {}
+
+    def marks(self) -> Marks:
+        """Return the lines of vmvc's own init and of the kernel; another system says less."""
+        boot = self._prepared.boot if self._prepared is not None else None
+        if boot is None or boot.kernel is None:
+            own = dict.fromkeys(("network", "exec", "stopped"), "a disk of one's own does not announce it")
+            return Marks({"kernel": MACHINE_LINES["kernel"], "init": _OWN_INIT}, own)
+        return Marks(MACHINE_LINES)
 
     def create(self) -> None:
         """Make the files and the definition; libvirt gets it with ``start``."""
