@@ -113,7 +113,7 @@ def test_a_trial_that_was_disturbed_is_flagged_and_stays(
     found = [[finding.code for finding in record.findings] for record in bench.records]
     assert found == [[], ["host.steal", "host.kernel-log"], []]
     assert [record.noise["kernel_warnings"] for record in bench.records] == [0, 2, 0]
-    assert all(len(record.readings) == 5 for record in bench.records)
+    assert all(len(record.readings) == 9 for record in bench.records)
 
 
 def test_a_log_that_cannot_be_read_counts_nothing(bench: Bench) -> None:

@@ -62,7 +62,8 @@ def head_of(loaded: Loaded, plan: Plan, run: str, findings: Sequence[Finding]) -
 def options_of(loaded: Loaded) -> dict[str, dict[str, Any]]:
     """Return every metric's options, defaults written out: values under others are of another quantity."""
     return {
-        metric.name: metric.options.model_dump(mode="json", exclude_none=True) for metric in loaded.metrics
+        metric.name: metric.options.model_dump(mode="json", by_alias=True, exclude_none=True)
+        for metric in loaded.metrics
     }
 
 
