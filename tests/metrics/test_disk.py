@@ -12,7 +12,6 @@ from vmvc.contract import (
     DiskUsage,
     Guest,
     Metric,
-    MonotonicClock,
     Observation,
     Reading,
     Scene,
@@ -43,6 +42,19 @@ def instance(tmp_path: Path) -> FakeInstance:
     return found
 
 
+class Clock:
+    """Time that passes by sleeping only."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def now(self) -> int:
+        return round(self.at * 1e9)
+
+    def sleep(self, seconds: float) -> None:
+        self.at += seconds
+
+
 def observe(instance: FakeInstance) -> list[Observation]:
     """Return all but what needs a second look."""
     *found, growth = everything(instance, DiskOptions())
@@ -51,7 +63,7 @@ def observe(instance: FakeInstance) -> list[Observation]:
 
 
 def everything(instance: FakeInstance, options: DiskOptions) -> list[Observation]:
-    scene = Scene(events={}, guest=GUEST, instance=instance, clock=MonotonicClock())
+    scene = Scene(events={}, guest=GUEST, instance=instance, clock=Clock())
     return list(Disk(options).observe(scene))
 
 
@@ -126,21 +138,8 @@ def test_a_guest_that_ends_while_it_is_watched_fails_the_trial(instance: FakeIns
         everything(instance, WATCHED)
 
 
-class Slow:
-    """Time that passes by sleeping, and by so much at each look that two moments are missed."""
-
-    def __init__(self) -> None:
-        self.at = 0.0
-
-    def now(self) -> int:
-        return round(self.at * 1e9)
-
-    def sleep(self, seconds: float) -> None:
-        self.at += seconds
-
-
 def test_what_a_slow_look_has_missed_is_left_out_and_nothing_drifts() -> None:
-    clock, seen = Slow(), []
+    clock, seen = Clock(), []
     for at in Sample.model_validate_json('{"every": "1s", "for": "6s"}').moments(clock):
         seen.append(at)
         clock.at += 2.5 if len(seen) == 2 else 0.1
