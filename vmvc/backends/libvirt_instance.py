@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psutil
-
-from vmvc.backends import libvirt_files, libvirt_process
+from vmvc.backends import libvirt_files, libvirt_process, proc
 from vmvc.backends.libvirt_channel import Agent, InitChannel
 from vmvc.backends.libvirt_connection import SYSTEM, Domain, Drivers, log_of, root_of
 from vmvc.backends.libvirt_domain import Boot, Hardware, Places, domain_xml, mac
@@ -80,6 +78,7 @@ class LibvirtInstance(Instance):
         self._channel: InitChannel | Agent | None = None
         self._process: Process | None = None
         self._endpoints: Mapping[int, int] = {}
+        self._daemons: tuple[int, ...] | None = None
 
     def marks(self) -> Marks:
         """Return the lines of vmvc's own init and of the kernel; another system says less."""
@@ -165,9 +164,10 @@ class LibvirtInstance(Instance):
         if root_of(uri) is not None:
             return Processes(own)
         user = 0 if uri == SYSTEM else os.geteuid()
-        there = [one.info for one in psutil.process_iter(["name", "pid", "uids"])]
-        daemons = [one for one in there if one["name"] in DAEMONS and one["uids"].real == user]
-        return Processes(own, shared=tuple(one["pid"] for one in daemons))
+        if self._daemons is None:
+            named = [pid for pid, one in proc.table().items() if one.name in DAEMONS]
+            self._daemons = tuple(sorted(pid for pid in named if proc.user(pid) == user))
+        return Processes(own, shared=self._daemons)
 
     def cgroup(self) -> Path | None:
         return self._running().memory_cgroup()

@@ -176,7 +176,7 @@ class ProcessInstance(Instance):
 
     def processes(self) -> Processes:
         """Return the tree as own; launcher and keeper, vmvc's instrument and not the guest's, as shared."""
-        own = [one.pid for one in process_tree.members(self.tag, self._keepers())] if self.alive() else []
+        own = process_tree.numbers(self.tag, self._keepers()) if self.alive() else []
         launcher = self._launcher().pid
         shared = {*self._keepers(), *([launcher] if launcher is not None else [])}
         return Processes(own=tuple(sorted(own)), shared=tuple(sorted(shared)))
