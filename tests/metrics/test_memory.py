@@ -20,6 +20,7 @@ from vmvc.contract import (
     Event,
     Finding,
     Guest,
+    Marks,
     Metric,
     Observation,
     Processes,
@@ -87,7 +88,11 @@ class Plain(FakeInstance):
     def cgroup(self) -> Path | None:
         return self._cgroup
 
+    def marks(self) -> Marks:
+        return Marks(absent={} if self._said else {"kernel": "it boots none"})
+
     def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
+        assert self._said, "a guest without a kernel of its own is not disturbed"
         if isinstance(self._said, Exception):
             raise self._said
         return Completed(0, self._said.encode(), b"")
@@ -255,6 +260,11 @@ OTHER_KERNEL = "01234567-89ab-cdef-0123-456789abcdef\n"
 def test_what_a_guest_uses_is_told_by_its_own_kernel() -> None:
     found = observe(Plain(Processes(), said=MEMINFO + OTHER_KERNEL))
     assert found["guest_used"] == Reading("guest_used", 600 * 1024)
+
+
+def test_a_guest_without_a_kernel_of_its_own_is_not_asked() -> None:
+    reason = "it boots none, and its /proc/meminfo is the host's"
+    assert observe(Plain(Processes()))["guest_used"] == Absent("guest_used", reason)
 
 
 @pytest.mark.parametrize(

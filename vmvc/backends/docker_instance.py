@@ -40,6 +40,8 @@ NEVER: Final = 10**8
 NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
 _ONE_KERNEL: Final = "a container runs on a kernel that is up already"
+_SHARING: Final = ("runc", "crun", "io.containerd.runc.v2")
+"""Runtimes that let containers run on the host's kernel."""
 _MISSING: Final = ("executable file not found", "no such file or directory")
 
 
@@ -74,7 +76,8 @@ class DockerInstance(Instance):
         self._events = Events(self._engine().api, self.tag.name, lambda: self._id, tell)
 
     def marks(self) -> Marks:
-        absent = {"kernel": _ONE_KERNEL, "init": _ONE_KERNEL}
+        runtime = (self._inspected or self._body or {}).get("HostConfig", {}).get("Runtime") or "runc"
+        absent = dict.fromkeys(("kernel", "init"), _ONE_KERNEL) if runtime in _SHARING else {}
         if self._network in ("host", "none"):
             absent["network"] = f"the container gets no interface of its own (network: {self._network})"
         return Marks(absent=absent)
