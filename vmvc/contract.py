@@ -137,13 +137,45 @@ class Event:
     resolution: float = 0.0
 
 
-EVENTS: Final = ("requested", "created", "started", "console", "ready", "stop_requested", "gone")
-"""Names of events in the order in which they happen; a trial has those that exist on its backend.
+EVENTS: Final = (
+    *("requested", "created", "started", "console", "kernel", "init", "network", "exec", "ready"),
+    *("stop_requested", "stopped", "gone"),
+)
+"""Names of events in the order in which they happen in a machine; a trial has those that its backend has.
 
 ``requested``: just before ``create``; ``created``: ``create`` returned; ``started``: ``start`` returned;
-``console``: the first byte of the guest arrived; ``ready``: the probe succeeded; ``stop_requested``: just
-before ``stop``; ``gone``: ``stop`` returned, the guest has ended.
+``console``: the first byte of the guest arrived; ``kernel``: the first line of the guest's kernel did;
+``init``: the guest's kernel has started its first process; ``network``: the guest's interface is up;
+``exec``: the guest's command is executed; ``ready``: the probe succeeded; ``stop_requested``: just before
+``stop``; ``stopped``: the guest's command has ended; ``gone``: ``stop`` returned, the guest has ended.
+A container has its network before ``exec``, and that before ``started``: an engine starts it in one call.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How the runner learns of events that no call of a backend tells it.
+
+    ``lines``: event -> regular expression of the line by which the guest's own system announces it on the
+    console; a group ``status`` in that of ``stopped`` is the command's exit code or the name of its signal.
+    ``absent``: event -> why there is none here.
+    """
+
+    lines: Mapping[str, str] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a guest ended that was asked to.
+
+    ``orderly``: of itself; else it had to be ended by force. ``code``: exit code of its command, 128 and N
+    where signal N ended it; ``None`` where it is not known, for the ``reason``.
+    """
+
+    orderly: bool
+    code: int | None = None
+    reason: str = ""
 
 
 IMAGE_EVENTS: Final = ("image_requested", "image_ready")
@@ -331,6 +363,17 @@ class Instance(ABC):
         self.tag = tag
         self.guest = guest
 
+    def watch(self, tell: Callable[[str], None]) -> None:  # noqa: B027 - most platforms tell by their calls
+        """Have ``tell`` called with the name of an event as soon as the platform says that it happened.
+
+        For ``network``, ``exec`` and ``stopped``. Called once, before ``create``, where a trial is timed;
+        ``tell`` may be called from any thread, and what it is told twice or too late it does not mind.
+        """
+
+    def marks(self) -> Marks:
+        """Say which lines of the console announce events, and which events there are none of here."""
+        return Marks()
+
     @abstractmethod
     def create(self) -> None:
         """Define the instance: everything in place, nothing running."""
@@ -362,6 +405,13 @@ class Instance(ABC):
     @abstractmethod
     def alive(self) -> bool:
         """Say whether the guest still runs; cheap (well under a millisecond), so no engine is asked."""
+
+    def exit_code(self) -> int:
+        """Return the exit code of the guest's command that has ended, 128 and N where signal N ended it.
+
+        Raises: Unavailable where the platform does not tell.
+        """
+        raise Unavailable("the platform does not tell how the guest's command ended")
 
     def epitaph(self) -> str:
         """Say in a few words how a guest that is not alive ended; "" where the platform does not tell."""
@@ -442,6 +492,10 @@ class Backend(ABC):
         Raises: Unavailable where the image cannot be removed, or could not be had again.
         """
         raise Unavailable(f"the backend {self.kind} cannot remove an image")
+
+    def pulls(self, guest: Guest) -> bool:
+        """Say whether ``fetch`` gets the image from a registry."""
+        return False
 
     def fetch(self, guest: Guest) -> None:
         """Pull or make what ``forget`` has removed, and nothing else: this is timed.
@@ -524,6 +578,8 @@ class Scene:
     """Why an event is missing, by event name."""
     fleet: Fleet | None = None
     """Of metrics that observe a fleet."""
+    ending: Ending | None = None
+    """Of metrics that observe events, where the guest was asked to stop."""
 
 
 Observation = Reading | Absent | Finding | Series

@@ -14,7 +14,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Final, Literal
 
@@ -31,6 +31,7 @@ from vmvc.contract import (
     Guest,
     Instance,
     Isolation,
+    Marks,
     Options,
     Preparation,
     Processes,
@@ -125,6 +126,13 @@ class FakeInstance(Instance):
         self._script = script
         self._folder = script.folder / tag.name
         self._running: RunningGuest | None = None
+        self._tell: Callable[[str], None] = lambda event: None
+
+    def watch(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
+    def marks(self) -> Marks:
+        return Marks(absent=dict.fromkeys(("kernel", "init", "network"), "a fake guest has nothing of it"))
 
     def create(self) -> None:
         self._script.enter("create", self.tag)
@@ -159,7 +167,14 @@ class FakeInstance(Instance):
                 json.dumps({"pid": os.getpid(), "ports": ports, "cpuset": self.guest.cpuset})
             ),
         )
+        self._tell("exec")
         self._script.leave("start", self.tag)
+
+    def exit_code(self) -> int:
+        """Return 0: nothing of it runs that could end otherwise."""
+        if self.alive():
+            raise Unavailable(f"{self.tag.name} runs")
+        return 0
 
     def endpoint(self, port: int) -> tuple[str, int]:
         self._script.log("endpoint", self.tag.name)
@@ -218,6 +233,7 @@ class FakeInstance(Instance):
                 f"{self.tag.name} had not ended after {timeout:g} s and was ended by force",
                 hint="raise trials.stop_timeout",
             )
+        self._tell("stopped")
         self._script.leave("stop", self.tag)
 
     def destroy(self) -> None:

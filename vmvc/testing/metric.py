@@ -65,7 +65,7 @@ class MetricContract:
             instance.create()
             instance.start()
             start = clock.now()
-            shown = EVENTS if metric.observes is Observes.EVENTS else EVENTS[:5]
+            shown = EVENTS if metric.observes is Observes.EVENTS else EVENTS[: EVENTS.index("ready") + 1]
             events = {name: Event(start + 10**6 * place, 0.0) for place, name in enumerate(shown)}
             scene = Scene(events=events, guest=guest, instance=instance, clock=clock, before=before)
             try:
