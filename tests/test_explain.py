@@ -174,6 +174,7 @@ def test_the_command_prints_markdown_and_json(folder: Path, tmp_path: Path) -> N
     assert said.code == 0
     assert said.out.count("\n## ") == 3
     assert "1. run.json host." in said.out
+    assert "absent: the run does not measure density" in said.out
     told = json.loads(vmvc("explain", folder, "--json", cwd=tmp_path).out)
     assert Explained.model_validate(told) == explain.explained(folder)
     assert told["version"] == 1
