@@ -19,6 +19,7 @@ from vmvc.contract import Backend, Metric
 from vmvc.errors import EngineError
 from vmvc.records import JOURNAL_LINE, Summary
 from vmvc.records_claims import VERDICTS
+from vmvc.records_explain import Explained
 from vmvc.registry import BACKENDS, METRICS, backend_class, metric_class
 from vmvc.spec import Experiment
 from vmvc.units import Duration, Percent, Size
@@ -146,11 +147,17 @@ def claims_schema() -> Schema:
     return _records_schema(VERDICTS, "vmvc claims")
 
 
+def explain_schema() -> Schema:
+    """Return the schema of what ``vmvc explain --json`` prints."""
+    return _records_schema(TypeAdapter(Explained), "vmvc explain")
+
+
 SCHEMAS: Final[Mapping[str, Callable[[], Schema]]] = {
     "experiment": experiment_schema,
     "journal": journal_schema,
     "summary": summary_schema,
     "claims": claims_schema,
+    "explain": explain_schema,
 }
 """Name of a file in ``schemas/`` -> what makes its schema."""
 
