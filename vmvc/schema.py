@@ -19,6 +19,7 @@ from vmvc.contract import Backend, Metric
 from vmvc.errors import EngineError
 from vmvc.records import JOURNAL_LINE, Summary
 from vmvc.records_claims import VERDICTS
+from vmvc.records_compare import ComparedRuns
 from vmvc.registry import BACKENDS, METRICS, backend_class, metric_class
 from vmvc.spec import Experiment
 from vmvc.units import Duration, Percent, Size
@@ -129,11 +130,17 @@ def claims_schema() -> Schema:
     return _records_schema(VERDICTS, "vmvc claims")
 
 
+def compare_schema() -> Schema:
+    """Return the schema of what ``vmvc compare --json`` prints."""
+    return _records_schema(TypeAdapter(ComparedRuns), "vmvc comparison of runs")
+
+
 SCHEMAS: Final[Mapping[str, Callable[[], Schema]]] = {
     "experiment": experiment_schema,
     "journal": journal_schema,
     "summary": summary_schema,
     "claims": claims_schema,
+    "compare": compare_schema,
 }
 """Name of a file in ``schemas/`` -> what makes its schema."""
 

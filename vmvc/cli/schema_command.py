@@ -19,7 +19,7 @@ from vmvc import schema
     help="Write all of them into this folder.",
 )
 def command(name: str, folder: Path | None) -> None:
-    """Print the JSON Schema of NAME: experiment, journal, summary or claims."""
+    """Print the JSON Schema of NAME: experiment, journal, summary, claims or compare."""
     if folder is not None:
         for path in schema.write_schemas(folder):
             click.echo(path)
