@@ -22,6 +22,7 @@ MOST_DRAWN: Final = 60
 """Rows of one run that its chart shows, those that differ before the others."""
 MOST_TOLD: Final = 12
 """Differences that are told in sentences; the table has all."""
+DIFFERENT: Final = ("worse", "better", "differs")
 SPOILING: Final = "flagged, so that the runs may not be alike: "
 
 
@@ -78,7 +79,7 @@ def _once(compared: ComparedRuns) -> list[str]:
 def _run(compared: ComparedRuns, index: int, run: ComparedRun) -> dict[str, Any]:
     counts = Counter(kind_of(row) or "not compared" for row in run.rows)
     order = [*KINDS, "not compared"]
-    told = [_told(row) for row in sorted(run.rows, key=_weight) if kind_of(row) in ("worse", "better", "differs")]
+    told = [_told(row) for row in sorted(run.rows, key=_weight) if kind_of(row) in DIFFERENT]
     return {
         "id": index,
         "title": f"{run.name} {run.run}",
@@ -101,7 +102,8 @@ def _run(compared: ComparedRuns, index: int, run: ComparedRun) -> dict[str, Any]
 
 def _counted(kind: str, compared: ComparedRuns) -> str:
     share = format_percent(compared.tolerance)
-    return {"same": f"the same within {share}", "differs": "different, with no better direction"}.get(kind, kind)
+    words = {"same": f"the same within {share}", "differs": "different, with no better direction"}
+    return words.get(kind, kind)
 
 
 def _weight(row: ComparedRow) -> int:
@@ -132,7 +134,8 @@ def _charts(compared: ComparedRuns) -> Iterator[dict[str, Any]]:
     for index, run in enumerate(compared.runs):
         rows = _ratios(run)
         if rows:
-            chart = forest([row["k"] for row in rows], compared.tolerance)
+            ends = [row[end] for row in rows for end in ("v", "low", "high") if end in row]
+            chart = forest([row["k"] for row in rows], compared.tolerance, (min(ends), max(ends)))
             yield {"id": f"chart-ratios-{index}", "chart": chart, "sets": {"ratios": rows}}
 
 
@@ -160,17 +163,24 @@ def _method(compared: ComparedRuns) -> Iterator[tuple[str, str]]:
     yield "Matched", "conditions by their ids (backend and levels), quantities by name, unit and meaning"
     yield (
         "Ratio",
-        "median over the reference's median, with the 95% interval by percentile bootstrap (10,000 resamples, "
-        "unpaired, seeded by the reference's seed), widened by both resolutions",
+        (
+            "median over the reference's median, with the 95% interval by percentile bootstrap (10,000 "
+            "resamples, unpaired, seeded by the reference's seed), widened by both resolutions"
+        ),
     )
     yield (
         "Verdict",
-        f"different where the whole interval lies beyond 1 less or plus {share} and p by Holm is below 0.05; "
-        f"the same where the whole interval lies within {share}; else it cannot be told",
+        (
+            f"different where the whole interval lies beyond 1 less or plus {share} and p by Holm is below "
+            f"0.05; the same where the whole interval lies within {share}; else it cannot be told"
+        ),
     )
     families = ", ".join(dict.fromkeys(str(run.family) for run in compared.runs))
     yield "Effect", "A12: the chance that a value is larger than one of the reference; ties count half"
-    yield "Test", f"exact Mann-Whitney up to 50 values in both, else Brunner-Munzel; Holm over {families} tests"
+    yield (
+        "Test",
+        f"exact Mann-Whitney up to 50 values in both, else Brunner-Munzel; Holm over {families} tests",
+    )
 
 
 def _command(compared: ComparedRuns) -> str:

@@ -1,4 +1,4 @@
-"""A template, its words and what its charts show -> one page that opens offline and runs no script but its own.
+"""A template, its words and its charts -> one page that opens offline and runs no script but its own.
 
 Everything that guests, engines and files say is escaped; beyond that the page's own policy lets the browser
 run the two scripts whose digests it names, and load nothing at all.

@@ -10,6 +10,9 @@ from vmvc.report.view import Condition, Quantity, View
 from vmvc.results import number
 from vmvc.units import show_bytes, show_seconds
 
+FOOTER: Final = (
+    "Made by vmvc from journal.jsonl and run.json alone; made again, it is the same byte for byte."
+)
 MARKS: Final = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 ARROWS: Final = {"lower": "↓", "higher": "↑", "neutral": ""}
 ORDER_FLAGS: Final = frozenset({"flag.drift", "flag.slow-first", "flag.autocorrelated", "flag.bimodal"})
@@ -46,7 +49,7 @@ def page(view: View) -> str:
         about=[one for one in (view.name, f"run {view.run}", view.began, counts) if one],
         notices=view.notices,
         sections=list(_sections(view)),
-        footer="Made by vmvc from journal.jsonl and run.json alone; made again, it is the same byte for byte.",
+        footer=FOOTER,
         words={"view": view, **_words(view)},
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from vmvc.records import FindingRecord
 from vmvc.report import charts, data
+from vmvc.report.looks import Chart
 from vmvc.report.view import ACCOUNTS, Quantity, Trial, View
 from vmvc.units import show, show_seconds
 
@@ -92,7 +93,7 @@ def _fixed(view: View) -> Iterator[dict[str, Any]]:
             )
 
 
-def _drawn(place: str, chart: charts.Chart, **sets: list[data.Row]) -> dict[str, Any]:
+def _drawn(place: str, chart: Chart, **sets: list[data.Row]) -> dict[str, Any]:
     return {"id": place, "chart": chart, "sets": sets}
 
 
