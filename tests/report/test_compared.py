@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.claimed import around
 from tests.command import vmvc
 from tests.compared import FACTS, READY, changed, run
 from tests.report.test_page import HOSTILE, Page
-from tests.test_comparing import around
 from vmvc import comparing, schema
 from vmvc.records_compare import ComparedRuns
 from vmvc.report import compared as html

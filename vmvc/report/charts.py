@@ -11,17 +11,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from vmvc.report.looks import INK, MUTED, Chart, finish, label_axis, legend, tip, value_axis
+from vmvc.report.phases import names
 from vmvc.report.view import Condition
 
 Rows = Sequence[Mapping[str, object]]
 
 TITLE: Final = "@value-axis"
-PHASE_COLOURS: Final = {
-    "create": "#9ecae9",
-    "start": "#0072b2",
-    "until first output": "#f2b45c",
-    "until ready": "#d55e00",
-}
+PHASE_COLOURS: Final = (
+    *("#9ecae9", "#0072b2", "#f2b45c", "#56b4e9", "#b07aa1", "#e7c400", "#009e73", "#d55e00", "#7a7a7a"),
+)
+"""One a phase, in the order of ``phases.names``; a phase beyond them begins again."""
 PART_COLOURS: Final = ("#0072b2", "#e69f00", "#56b4e9", "#cc79a7")
 STEP: Final = 36
 """Height of a condition's row in pixels."""
@@ -29,15 +28,17 @@ MOST_LINES: Final = 8
 """Conditions up to which each one has a colour and a line of its own."""
 
 
-def waterfall(labels: Sequence[str], axis: str, longest: float) -> Chart:
+def waterfall(labels: Sequence[str], phases: Sequence[str], axis: str, longest: float) -> Chart:
     """Return bars of phases, one row a condition. Data: ``phases`` (c, phase, begin, end, text), ``ends``.
 
-    ``longest``: the end of the longest bar; there is room for its words.
+    ``phases``: those that there are; ``longest``: the end of the longest bar; there is room for its words.
     """
     import altair as alt
 
     y = _conditions(labels)
-    phases = list(PHASE_COLOURS)
+    every = dict.fromkeys([*names(), *phases])
+    known = {name: PHASE_COLOURS[place % len(PHASE_COLOURS)] for place, name in enumerate(every)}
+    shown = [name for name in known if name in phases]
     bars = (
         alt.Chart(alt.NamedData("phases"))
         .mark_bar(height=18)
@@ -52,8 +53,8 @@ def waterfall(labels: Sequence[str], axis: str, longest: float) -> Chart:
             y=y,
             color=alt.Color(
                 "phase:N",
-                scale=alt.Scale(domain=phases, range=[PHASE_COLOURS[name] for name in phases]),
-                legend=legend("phase"),
+                scale=alt.Scale(domain=shown, range=[known[name] for name in shown]),
+                legend=legend("phase", columns=4),
             ),
             tooltip=[tip("c", "condition"), tip("phase", "phase"), tip("text", "from, to")],
         )
@@ -176,8 +177,12 @@ def ratios(conditions: Sequence[Condition], keys: Sequence[str]) -> Chart:
     )
 
 
-def fleet(conditions: Sequence[Condition], title: str) -> Chart:
-    """Return what the n-th instance took, in the middle and from least to most. Data: ``grown``."""
+def fleet(conditions: Sequence[Condition], title: str, *, sloped: bool) -> Chart:
+    """Return what the n-th instance took, in the middle and from least to most.
+
+    Data: ``grown`` (c, i, v, low, high, text); ``lines``: the same of lines with the ends of their slopes,
+    where it is ``sloped``.
+    """
     import altair as alt
 
     base = alt.Chart(alt.NamedData("grown")).encode(
@@ -189,7 +194,17 @@ def fleet(conditions: Sequence[Condition], title: str) -> Chart:
         y=alt.Y("low:Q", title=title, axis=value_axis(False)), y2="high:Q"
     )
     line = base.mark_line(point={"size": 28}, strokeWidth=1.8).encode(y=alt.Y("v:Q"), tooltip=tips)
-    return finish(alt.layer(band, line), 220)
+    if not sloped:
+        return finish(alt.layer(band, line), 220)
+    slope = alt.Chart(alt.NamedData("lines")).encode(x=alt.X("i:Q"), color=_colour(conditions, named=True))
+    dashed = slope.mark_line(strokeDash=[6, 4], strokeWidth=1.6).encode(
+        y=alt.Y("v:Q"), tooltip=[tip("c", "condition"), tip("text", "slope and interval")]
+    )
+    ends = [
+        slope.mark_line(strokeDash=[1, 3], strokeWidth=1.2).encode(y=alt.Y(f"{end}:Q"))
+        for end in ("low", "high")
+    ]
+    return finish(alt.layer(band, line, dashed, *ends), 220)
 
 
 def stack(labels: Sequence[str], parts: Sequence[str], title: str) -> Chart:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from vmvc.report import data, frame, payload
+from vmvc.report.figures import Cell, Ratio
 from vmvc.report.view import Condition, Quantity, View
 from vmvc.results import number
 from vmvc.units import show_bytes, show_seconds
@@ -76,11 +77,20 @@ def _words(view: View) -> dict[str, Any]:
         "first": first,
         "fleets": [
             (what, f"{title}, medians: {'; '.join(_grown(row) for row in rows)}")
-            for what, title, rows in data.fleets(view)
+            for what, title, rows, _ in data.fleets(view)
         ],
         "accounts": list(_accounts(view)),
-        "alts": {"waterfall": _waterfall_alt(view), "ratios": _ratios_alt(view)},
+        "alts": {
+            "waterfall": _waterfall_alt(view),
+            "ratios": _ratios_alt(view, view.headlines),
+            "workloads": _ratios_alt(view, view.workloads),
+        },
+        "drawn": {
+            "ratios": bool(data.ratios(view, view.headlines)[1]),
+            "workloads": bool(data.ratios(view, view.workloads)[1]),
+        },
         "words": {"measured": "measured", "warmup": "warm-up", "failed": "failed"},
+        "worked": list(_worked(view)),
         "flags": [one.what for one in view.findings if one.code in ORDER_FLAGS],
         "kind": payload.kind,
         "number": lambda value: "" if value is None else number(value),
@@ -88,6 +98,14 @@ def _words(view: View) -> dict[str, Any]:
         "seconds": show_seconds,
         "bytes": show_bytes,
     }
+
+
+def _worked(view: View) -> Iterator[tuple[Cell, Ratio | None]]:
+    """Yield the cells of workloads, each with its ratio where it has one."""
+    known = {(one.key, one.row.condition): one for one in view.ratios}
+    for key in view.workloads:
+        for cell in view.row(key):
+            yield cell, known.get((key, cell.row.condition))
 
 
 def _spoilers(view: View, condition: Condition) -> list[str]:
@@ -124,8 +142,12 @@ def _sections(view: View) -> Iterator[tuple[str, str]]:
         yield "memory", "Memory"
     if view.disk:
         yield "disk", "Disk"
-    if view.fleets:
+    if view.fleets or view.lines:
         yield "fleet", "Fleet"
+    if view.workloads:
+        yield "workloads", "Workloads"
+    if view.isolation:
+        yield "isolation", "Isolation"
     if view.slopes:
         yield "levels", "Levels"
     yield "order", "Order"
@@ -152,8 +174,8 @@ def _grown(row: data.Row) -> str:
     return f"{row['c']} {row['i']}: {row['text']}"
 
 
-def _ratios_alt(view: View) -> str:
-    rows = [one for one in view.ratios if one.key in view.headlines and one.ratio]
+def _ratios_alt(view: View, keys: Sequence[str]) -> str:
+    rows = [one for one in view.ratios if one.key in keys and one.ratio]
     told = (f"{one.key} {one.label} {one.ratio} ({one.interval or 'no interval'})" for one in rows)
     return f"Ratios of medians to the baseline: {'; '.join(told)}"
 

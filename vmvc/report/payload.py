@@ -8,6 +8,8 @@ from typing import Any
 
 from vmvc.records import FindingRecord
 from vmvc.report import charts, data
+from vmvc.report.amount import chance
+from vmvc.report.figures import Cell
 from vmvc.report.looks import Chart
 from vmvc.report.view import ACCOUNTS, Quantity, Trial, View
 from vmvc.units import show, show_seconds
@@ -47,9 +49,19 @@ def _quantity(view: View, one: Quantity) -> dict[str, Any]:
         "log": one.log,
         "says": one.says,
         "alt": _alt(view, one.key),
+        "drift": [_drift(cell) for cell in view.row(one.key)],
         "medians": data.medians(view, one.key),
         "missing": data.missing(view, [one.key]),
     }
+
+
+def _drift(cell: Cell) -> list[str]:
+    """Return whether the order of trials mattered: condition, n, tau with its p, lag-1 and notes."""
+    row = cell.row
+    p = "" if row.tau_p is None else chance(row.tau_p)
+    told = ("" if value is None else f"{value:.2f}" for value in (row.tau, row.lag1))
+    tau, lag = told
+    return [cell.label, str(row.n), tau, p, lag, cell.notes if row.n else cell.reason]
 
 
 def _aggregates(view: View) -> dict[str, Any]:
@@ -69,20 +81,22 @@ def _light(row: data.Row) -> data.Row:
 def _fixed(view: View) -> Iterator[dict[str, Any]]:
     """Yield the charts that do not change, with their data."""
     labels = [one.label for one in view.conditions]
-    keys, rows = data.ratios(view)
-    if rows:
-        yield _drawn("chart-ratios", charts.ratios(view.conditions, keys), ratios=rows)
+    for place, keys in (("chart-ratios", view.headlines), ("chart-workloads", view.workloads)):
+        drawn, rows = data.ratios(view, keys)
+        if rows:
+            yield _drawn(place, charts.ratios(view.conditions, drawn), ratios=rows)
     if view.phases:
         unit, bars, ends = data.phases(view)
         known = [label for label in labels if any(row["c"] == label for row in ends)]
         yield _drawn(
             "chart-waterfall",
-            charts.waterfall(known, unit, max(row["end"] for row in ends)),
+            charts.waterfall(known, [row["phase"] for row in bars], unit, max(row["end"] for row in ends)),
             phases=bars,
             ends=ends,
         )
-    for what, title, rows in data.fleets(view):
-        yield _drawn(f"chart-fleet-{what}", charts.fleet(view.conditions, title), grown=rows)
+    for what, title, rows, lines in data.fleets(view):
+        chart = charts.fleet(view.conditions, title, sloped=bool(lines))
+        yield _drawn(f"chart-fleet-{what}", chart, grown=rows, lines=lines)
     for metric, parts_of in ACCOUNTS.items():
         for index, (account, unit, names, rows) in enumerate(data.parts(view, metric)):
             yield _drawn(

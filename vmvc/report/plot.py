@@ -88,7 +88,10 @@ def _phases(view: View) -> tuple[Chart, Sequence[str], Sequence[data.Row]]:
     unit, bars, ends = data.phases(view)
     labels = [one.label for one in view.conditions if any(row["c"] == one.label for row in ends)]
     chart = charts.with_data(
-        charts.waterfall(labels, unit, max(row["end"] for row in ends)), "", phases=bars, ends=ends
+        charts.waterfall(labels, [row["phase"] for row in bars], unit, max(row["end"] for row in ends)),
+        "",
+        phases=bars,
+        ends=ends,
     )
     names = {one.label: one.id for one in view.conditions}
     rows = [

@@ -46,6 +46,7 @@
     draw("chart-order", data.charts.order[kind], { points: given ? given.order : rowsOf(quantity, true) }, quantity.title, words);
     byId("says").textContent = quantity.says;
     numbers(quantity);
+    drift(quantity);
     for (const select of document.querySelectorAll("select.quantity")) select.value = key;
   };
 
@@ -60,6 +61,19 @@
       if (row.cells[1].textContent !== quantity.key) continue;
       const line = body.insertRow();
       for (const index of [0, 6, 2, 3, 4, 5]) line.append(make("td", row.cells[index].textContent));
+    }
+  };
+
+  const drift = (quantity) => {
+    const table = byId("table-drift");
+    table.replaceChildren();
+    const head = table.createTHead().insertRow();
+    ["condition", "n", "tau", "p of tau", "lag-1", "notes"].forEach((title, index) =>
+      head.append(make("th", title, { scope: "col", class: index > 0 && index < 5 ? "n" : "" })));
+    const body = table.createTBody();
+    for (const cells of quantity.drift) {
+      const line = body.insertRow();
+      cells.forEach((text, index) => line.append(make("td", text, { class: index === 5 ? "reason" : index ? "n" : "" })));
     }
   };
 
