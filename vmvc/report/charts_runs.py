@@ -76,7 +76,7 @@ def history(labels: Sequence[str], colours: Sequence[str], *, log: bool) -> Char
 
     colour = alt.Color("c:N", scale=alt.Scale(domain=list(labels), range=list(colours)), legend=legend(""))
     scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=False)
-    x = alt.X("n:O", title="run, the oldest first (its number in the table)", axis=alt.Axis(labelAngle=0))
+    x = alt.X("n:O", sort=None, title="run, the oldest first", axis=alt.Axis(labelAngle=0, labelOverlap=True))
     base = alt.Chart(alt.NamedData("runs")).encode(x=x, xOffset=alt.XOffset("c:N", sort=list(labels)))
     spans = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2).encode(
         y=alt.Y("low:Q", title=TITLE, scale=scale, axis=value_axis(log)), y2="high:Q", color=colour
