@@ -18,6 +18,7 @@ from pydantic_core import core_schema
 from vmvc.contract import Backend, Metric
 from vmvc.errors import EngineError
 from vmvc.records import JOURNAL_LINE, Summary
+from vmvc.records_about import About
 from vmvc.records_claims import VERDICTS
 from vmvc.records_compare import ComparedRuns
 from vmvc.registry import BACKENDS, METRICS, backend_class, metric_class
@@ -130,6 +131,11 @@ def claims_schema() -> Schema:
     return _records_schema(VERDICTS, "vmvc claims")
 
 
+def run_schema() -> Schema:
+    """Return the schema of ``run.json``."""
+    return _records_schema(TypeAdapter(About), "vmvc run")
+
+
 def compare_schema() -> Schema:
     """Return the schema of what ``vmvc compare --json`` prints."""
     return _records_schema(TypeAdapter(ComparedRuns), "vmvc comparison of runs")
@@ -141,6 +147,7 @@ SCHEMAS: Final[Mapping[str, Callable[[], Schema]]] = {
     "summary": summary_schema,
     "claims": claims_schema,
     "compare": compare_schema,
+    "run": run_schema,
 }
 """Name of a file in ``schemas/`` -> what makes its schema."""
 
