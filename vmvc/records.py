@@ -482,6 +482,7 @@ class Summary(Record):
     trends: tuple[Trend, ...] = Field(
         default=(), description="Every quantity across the levels of each factor, everything else held."
     )
+    claims: str = Field(default="", description="Digest of claims.json; absent in what older versions made.")
     seal: str = Field(
         default="", description="Digest of the journal, of vmvc's version and of all else in this file."
     )

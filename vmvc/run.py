@@ -178,7 +178,8 @@ def _run(
             except Interrupted as stop:
                 results.rebuild(folder)
                 raise Interrupted(stop.what, hint=f"vmvc run --resume {folder}") from None
-        return Finished(folder, results.rebuild(folder), results.verdicts(path), _why_stopped(tally.stopped))
+        summary = results.rebuild(folder)
+        return Finished(folder, summary, results.verdicts_of(folder), _why_stopped(tally.stopped))
     finally:
         worker.close()
 

@@ -117,5 +117,5 @@ def _overview(path: Path) -> Overview:
         planned=planned,
         measured=counts["measured"],
         failed=counts["failed"],
-        verdicts=dict(sorted(Counter(one.verdict for one in results.verdicts(path)).items())),
+        verdicts=dict(sorted(Counter(one.verdict for one in results.verdicts_of(path.parent)).items())),
     )
