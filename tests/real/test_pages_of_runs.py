@@ -15,6 +15,7 @@ from tests.report.test_index import later
 from tests.report.test_page import HOSTILE
 from vmvc import comparing, report
 from vmvc.report import compared, index
+from vmvc.report.material import MOST_TRIALS
 
 pytestmark = pytest.mark.real("chromium")
 __all__ = ["browser", "context"]
@@ -54,6 +55,19 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     report.write(folder)
     return folder / "report.html"
+
+
+def test_of_too_many_trials_marks_stand_for_them(context: BrowserContext, tmp_path: Path) -> None:
+    folder = runs.make(tmp_path / "run", backends=("docker",), count=MOST_TRIALS + 1, console="")
+    report.write(folder)
+    page, seen = opened(context, folder / "report.html")
+    assert seen.said == []
+    expect(page.locator("#points")).to_contain_text("2002 trials are too many to draw each one")
+    assert page.locator("#chart-points .mark-symbol.role-mark path").count() == 200
+    assert page.locator("#chart-order .mark-symbol.role-mark path").count() == 60
+    page.select_option("#quantity", "memory.pss")
+    expect(page.locator("#chart-order")).to_contain_text("memory.pss (MiB)")
+    assert seen.said == []
 
 
 def test_a_comparison_opens_offline_sorts_and_filters(context: BrowserContext, comparison: Path) -> None:

@@ -65,17 +65,26 @@ def _drift(cell: Cell) -> list[str]:
 
 
 def _aggregates(view: View) -> dict[str, Any]:
+    """Return the marks that stand for too many values, by quantity, as short as they can be.
+
+    ``points``: place of the condition, value on the axis and its words; ``order``: then the trial and 1 for
+    a warm-up.
+    """
+    places = {one.label: place for place, one in enumerate(view.conditions)}
     return {
         one.key: {
-            "points": [_light(row) for row in data.points(view, one.key)],
-            "order": [_light(row) for row in data.order(view, one.key)],
+            "points": [_mark(row, places) for row in data.points(view, one.key)],
+            "order": [
+                [*_mark(row, places), row["t"], int(row["warm"] == "warm-up")]
+                for row in data.order(view, one.key)
+            ],
         }
         for one in view.quantities
     }
 
 
-def _light(row: data.Row) -> data.Row:
-    return {name: value for name, value in row.items() if name != "raw"}
+def _mark(row: data.Row, places: dict[str, int]) -> list[Any]:
+    return [places[row["c"]], float(f"{row['v']:.9g}"), row["text"]]
 
 
 def _fixed(view: View) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,16 @@
   const quantities = new Map(data.quantities.map((one, index) => [one.key, { ...one, index }]));
   const listed = new Map(data.trials.map((one) => [one.key, one]));
 
+  // Spreads evenly without chance.
+  const jitter = (number) => Math.round((((number * 0.618033988749895) % 1) * 2 - 1) * 1000) / 1000;
+
+  // Marks that stand for too many values to draw each one.
+  const marked = (marks) =>
+    marks.map(([c, v, text, t, warm], number) => ({
+      c: data.conditions[c].label, b: data.conditions[c].backend, v, text, j: jitter(number),
+      ...(t === undefined ? {} : { t, warm: warm ? "warm-up" : "measured" }),
+    }));
+
   const rowsOf = (quantity, warm) => {
     const rows = [];
     for (const trial of data.trials) {
@@ -13,7 +23,7 @@
       const condition = data.conditions[trial.c];
       rows.push({
         c: condition.label, b: condition.backend, v: found[1] / quantity.divisor, text: found[2], t: trial.t,
-        warm: trial.kind, j: Math.round((((rows.length * 0.618033988749895) % 1) * 2 - 1) * 1000) / 1000,
+        warm: trial.kind, j: jitter(rows.length),
       });
     }
     return rows;
@@ -35,15 +45,15 @@
     const quantity = quantities.get(key);
     if (!quantity) return;
     const given = data.aggregates && data.aggregates[key];
-    const points = given ? given.points : rowsOf(quantity, false);
+    const points = given ? marked(given.points) : rowsOf(quantity, false);
     const kind = quantity.log ? "log" : "linear";
     const medians = quantity.medians;
     const words = quantity.missing.map((one) => `${one.c}: ${one.text}`).join("; ");
-    const marked = { points, medians, missing: quantity.missing };
+    const sets = { points, medians, missing: quantity.missing };
     for (const id of ["chart-points", "chart-ecdf", "chart-order"]) byId(id).setAttribute("aria-label", quantity.alt);
-    draw("chart-points", data.charts.points[kind], marked, quantity.title, words);
+    draw("chart-points", data.charts.points[kind], sets, quantity.title, words);
     draw("chart-ecdf", data.charts.ecdf[kind], { steps: stepsOf(points) }, quantity.title, words);
-    draw("chart-order", data.charts.order[kind], { points: given ? given.order : rowsOf(quantity, true) }, quantity.title, words);
+    draw("chart-order", data.charts.order[kind], { points: given ? marked(given.order) : rowsOf(quantity, true) }, quantity.title, words);
     byId("says").textContent = quantity.says;
     numbers(quantity);
     drift(quantity);
