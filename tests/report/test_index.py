@@ -161,3 +161,9 @@ def test_a_page_of_somebody_else_is_not_replaced(folder: Path) -> None:
 def test_a_folder_of_runs_without_results_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="holds no run"):
         history_of(tmp_path)
+
+
+def test_runs_stand_in_the_order_of_their_begin_not_of_their_names(tmp_path: Path) -> None:
+    for name, day in (("a", 22), ("b", 21)):
+        run(tmp_path / f"e/{name}", {READY: around(1, 0.05)}, facts=later(day))
+    assert [past.overview.run for past in history_of(tmp_path).stories[0].pasts] == ["b", "a"]
