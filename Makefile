@@ -12,7 +12,7 @@ SHELL := bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench schemas constraints engines venv down clean
+.PHONY: help demo test check bench schemas pictures constraints engines venv down clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## list the commands
@@ -55,6 +55,9 @@ bench: engines venv  ## measure vmvc itself; never fails the build
 
 schemas: venv  ## write schemas/ anew from the models
 	@$(BIN)/vmvc schema --write schemas/
+
+pictures: venv  ## take the README's pictures anew, in the browser
+	@VMVC_PICTURES=write $(BIN)/pytest -q -p no:cacheprovider tests/real/test_pictures.py
 
 constraints:  ## choose the newest allowed versions of all dependencies anew
 	@scratch=$$(mktemp -d)

@@ -333,9 +333,13 @@ class SummaryRow(Record):
     n: int = Field(ge=0, description="Values.")
     failed: int = Field(ge=0, description="Trials of the condition whose last attempt failed.")
     failed_low: float | None = Field(
-        default=None, description="Lower end of the failed share's 95% Wilson interval, of trials that ended."
+        default=None,
+        description="Lower end of the failed share's 95% Wilson interval, of trials that ended; absent where "
+        "none has.",
     )
-    failed_high: float | None = Field(default=None, description="Upper end of that interval.")
+    failed_high: float | None = Field(
+        default=None, description="Upper end of that interval; absent where failed_low is."
+    )
     retried: int = Field(
         default=0, ge=0, description="Trials of the condition that needed more than one attempt."
     )
@@ -348,34 +352,45 @@ class SummaryRow(Record):
         ge=0, description="Trials of the condition that were planned; those it ran where a rule stopped it."
     )
     median: float | None = Field(default=None, description="Median; absent where n is 0.")
-    q1: float | None = Field(default=None, description="Lower quartile.")
-    q3: float | None = Field(default=None, description="Upper quartile.")
-    min: float | None = Field(default=None, description="Smallest value.")
-    max: float | None = Field(default=None, description="Largest value.")
+    q1: float | None = Field(default=None, description="Lower quartile; absent where n is 0.")
+    q3: float | None = Field(default=None, description="Upper quartile; absent where n is 0.")
+    min: float | None = Field(default=None, description="Smallest value; absent where n is 0.")
+    max: float | None = Field(default=None, description="Largest value; absent where n is 0.")
     low: float | None = Field(
         default=None,
-        description="Lower end of the median's 95% order-statistic interval, widened by the resolution.",
+        description="Lower end of the median's 95% order-statistic interval, widened by the resolution; "
+        "absent below n = 6.",
     )
     high: float | None = Field(default=None, description="Upper end of that interval; absent below n = 6.")
     needs: int | None = Field(
         default=None, description="The n from which on the median has an interval; absent where it has one."
     )
-    mean: float | None = Field(default=None, description="Arithmetic mean.")
-    sd: float | None = Field(default=None, description="Sample standard deviation; absent for n = 1.")
+    mean: float | None = Field(default=None, description="Arithmetic mean; absent where n is 0.")
+    sd: float | None = Field(default=None, description="Sample standard deviation; absent below n = 2.")
     p90: float | None = Field(
         default=None, description="90% quantile; absent below n = 36, where it has no interval."
     )
     p90_low: float | None = Field(
-        default=None, description="Lower end of its 95% order-statistic interval, widened by the resolution."
+        default=None,
+        description="Lower end of its 95% order-statistic interval, widened by the resolution; absent where "
+        "p90 is.",
     )
-    p90_high: float | None = Field(default=None, description="Upper end of that interval.")
+    p90_high: float | None = Field(
+        default=None, description="Upper end of that interval; absent where p90 is."
+    )
     p95: float | None = Field(default=None, description="95% quantile; absent below n = 72.")
-    p95_low: float | None = Field(default=None, description="Lower end of its interval.")
-    p95_high: float | None = Field(default=None, description="Upper end of its interval.")
+    p95_low: float | None = Field(default=None, description="Lower end of its interval; absent where p95 is.")
+    p95_high: float | None = Field(
+        default=None, description="Upper end of its interval; absent where p95 is."
+    )
     p99: float | None = Field(default=None, description="99% quantile; absent below n = 368.")
-    p99_low: float | None = Field(default=None, description="Lower end of its interval.")
-    p99_high: float | None = Field(default=None, description="Upper end of its interval.")
-    resolution: float | None = Field(default=None, description="Largest resolution among the values.")
+    p99_low: float | None = Field(default=None, description="Lower end of its interval; absent where p99 is.")
+    p99_high: float | None = Field(
+        default=None, description="Upper end of its interval; absent where p99 is."
+    )
+    resolution: float | None = Field(
+        default=None, description="Largest resolution among the values; absent where none is known."
+    )
     iterations: int | None = Field(
         default=None,
         description="Iterations in each trial that its value is made of; absent where there are none, or "
@@ -394,14 +409,18 @@ class SummaryRow(Record):
         "(Kalibera and Jones); absent where it cannot be told, and where starts add no spread of their own.",
     )
     outliers: int | None = Field(
-        default=None, description="Values flagged by their modified z-score (beyond 3.5); all stay in."
+        default=None,
+        description="Values flagged by their modified z-score (beyond 3.5), which all stay in; absent where "
+        "n is 0.",
     )
     tau: float | None = Field(
         default=None,
         description="Kendall's tau of the values against their order in time; absent below n = 8, and where "
         "all are equal.",
     )
-    tau_p: float | None = Field(default=None, description="Its two-sided p-value: small where values drift.")
+    tau_p: float | None = Field(
+        default=None, description="Its two-sided p-value: small where values drift; absent where tau is."
+    )
     lag1: float | None = Field(
         default=None, description="Lag-1 autocorrelation of the values' ranks; absent where tau is."
     )
@@ -512,6 +531,7 @@ class Summary(Record):
     trends: tuple[Trend, ...] = Field(
         default=(), description="Every quantity across the levels of each factor, everything else held."
     )
+    claims: str = Field(default="", description="Digest of claims.json; absent in what older versions made.")
     seal: str = Field(
         default="", description="Digest of the journal, of vmvc's version and of all else in this file."
     )

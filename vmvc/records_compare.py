@@ -71,8 +71,10 @@ class Difference(Record):
     """One fact that the two runs do not share."""
 
     what: str = Field(description="Where it stands in run.json, with dots between the keys.")
-    reference: JsonValue = Field(description="What the reference has; null where it has none.")
-    other: JsonValue = Field(description="What the run has; null where it has none.")
+    reference: JsonValue = Field(
+        default=None, description="What the reference has; absent where it has none."
+    )
+    other: JsonValue = Field(default=None, description="What the run has; absent where it has none.")
 
 
 class ComparedRun(ComparedWith):

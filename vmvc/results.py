@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic_core import PydanticCustomError
 
-from vmvc import claims, durable, journal, seal, stats
+from vmvc import durable, journal, seal, stats
 from vmvc.attempts import Attempts, attempts_of, stops_of, trials_of, with_last
 from vmvc.comparisons import beaten_hosts, comparisons, trends
 from vmvc.errors import ResultsError, StorageError
@@ -58,12 +58,12 @@ def rebuild(folder: Path) -> Summary:
     """
     path = folder / "journal.jsonl"
     head = journal.head(path)
-    summary = seal.sealed(summarise(path), path)
+    summary, found = made(path)
     try:
         _write_measurements(folder / "measurements.csv", head, path)
         durable.write(folder / "summary.json", summary.model_dump_json(exclude_none=True, indent=1) + "\n")
         durable.write(folder / "summary.csv", _summary_csv(head, summary))
-        durable.write(folder / "claims.json", claims_json(verdicts(path)))
+        durable.write(folder / "claims.json", found)
         _write_series(folder, head, path)
         _write_iterations(folder / "iterations.csv", head, path)
     except OSError as error:
@@ -72,6 +72,15 @@ def rebuild(folder: Path) -> Summary:
             hint=f"make room, then: vmvc show --rebuild {folder}",
         ) from error
     return summary
+
+
+def made(path: Path) -> tuple[Summary, str]:
+    """Return what stands in summary.json and in claims.json, made from the journal.
+
+    Raises: ResultsError.
+    """
+    found = claims_json(verdicts(path))
+    return seal.sealed(summarise(path).model_copy(update={"claims": seal.digest(found)}), path), found
 
 
 def summary_of(folder: Path) -> Summary:
@@ -91,6 +100,8 @@ def verdicts(path: Path) -> tuple[VerdictRecord, ...]:
     head = journal.head(path)
     if not head.claims:
         return ()
+    from vmvc import claims
+
     try:
         return claims.verdicts(head, list(conditions_of(head)), trials_of(path))
     except PydanticCustomError as error:
@@ -98,6 +109,17 @@ def verdicts(path: Path) -> tuple[VerdictRecord, ...]:
             f"{path}:1: a claim does not fit its quantity: {error.message()}",
             hint="restore the journal from a copy",
         ) from error
+
+
+def verdicts_of(folder: Path) -> tuple[VerdictRecord, ...]:
+    """Return the verdicts of a run: what claims.json says where it fits the journal, else made anew.
+
+    Raises: ResultsError.
+    """
+    path = folder / "journal.jsonl"
+    if not journal.head(path).claims:
+        return ()
+    return seal.stored_verdicts(folder) or verdicts(path)
 
 
 def claims_json(found: tuple[VerdictRecord, ...]) -> str:

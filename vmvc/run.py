@@ -195,7 +195,8 @@ def _run(
             except CleanupError as leak:
                 results.rebuild(folder)
                 raise CleanupError(leak.what, hint=f"{leak.hint}; then: vmvc run --resume {folder}") from leak
-        return Finished(folder, results.rebuild(folder), results.verdicts(path), _why_stopped(tally.stopped))
+        summary = results.rebuild(folder)
+        return Finished(folder, summary, results.verdicts_of(folder), _why_stopped(tally.stopped))
     finally:
         worker.close()
 

@@ -18,7 +18,9 @@ from pydantic_core import core_schema
 from vmvc.contract import Backend, Metric
 from vmvc.errors import EngineError
 from vmvc.records import JOURNAL_LINE, Summary
+from vmvc.records_about import About
 from vmvc.records_claims import VERDICTS
+from vmvc.records_compare import ComparedRuns
 from vmvc.records_explain import Explained
 from vmvc.registry import BACKENDS, METRICS, backend_class, metric_class
 from vmvc.spec import Experiment
@@ -152,12 +154,24 @@ def explain_schema() -> Schema:
     return _records_schema(TypeAdapter(Explained), "vmvc explain")
 
 
+def run_schema() -> Schema:
+    """Return the schema of ``run.json``."""
+    return _records_schema(TypeAdapter(About), "vmvc run")
+
+
+def compare_schema() -> Schema:
+    """Return the schema of what ``vmvc compare --json`` prints."""
+    return _records_schema(TypeAdapter(ComparedRuns), "vmvc comparison of runs")
+
+
 SCHEMAS: Final[Mapping[str, Callable[[], Schema]]] = {
     "experiment": experiment_schema,
     "journal": journal_schema,
     "summary": summary_schema,
     "claims": claims_schema,
     "explain": explain_schema,
+    "compare": compare_schema,
+    "run": run_schema,
 }
 """Name of a file in ``schemas/`` -> what makes its schema."""
 
