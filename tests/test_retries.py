@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import vmvc
+from tests.edited import unchecked
 from tests.test_runner import GUEST, Bench, Stops
 from vmvc import journal, results
 from vmvc.attempts import attempts_of, trials_of
@@ -153,7 +154,7 @@ def test_attempts_out_of_order_are_refused(
 
 def test_a_journal_from_before_there_were_attempts_still_loads(tmp_path: Path) -> None:
     finished = run(tmp_path, load(tmp_path, "", ""))
-    path = finished.folder / "journal.jsonl"
+    path = unchecked(finished.folder / "journal.jsonl")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     for line in lines:
         for key in ("attempt", "pause"):

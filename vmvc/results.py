@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic_core import PydanticCustomError
 
-from vmvc import claims, durable, journal, seal, stats
+from vmvc import checksums, claims, durable, journal, seal, stats
 from vmvc.attempts import Attempts, attempts_of, stops_of, trials_of, with_last
 from vmvc.comparisons import comparisons, trends
 from vmvc.errors import ResultsError, StorageError
@@ -41,6 +41,8 @@ SUMMARY_COLUMNS: Final = (
     *("resolution", "outliers", "tau", "tau_p", "lag1", "flags", "reason"),
 )
 
+DERIVED: Final = ("measurements.csv", "summary.json", "summary.csv", "claims.json")
+
 Key = tuple[str, str, str]
 """Condition, metric, quantity."""
 
@@ -58,7 +60,8 @@ def rebuild(folder: Path) -> Summary:
         durable.write(folder / "summary.json", summary.model_dump_json(exclude_none=True, indent=1) + "\n")
         durable.write(folder / "summary.csv", _summary_csv(head, summary))
         durable.write(folder / "claims.json", claims_json(verdicts(path)))
-        _write_series(folder, head, path)
+        series = _write_series(folder, head, path)
+        checksums.write(folder, [*checksums.INPUTS, *DERIVED, *series])
     except OSError as error:
         raise StorageError(
             f"{folder}: the results cannot be written: {error.strerror}; the journal is whole",
@@ -296,8 +299,8 @@ def _right(trial: TrialRecord, factors: Iterable[str]) -> list[str]:
     return [show_level(trial.factors[path]) if path in trial.factors else "" for path in factors]
 
 
-def _write_series(folder: Path, head: RunRecord, source: Path) -> None:
-    """Write a file for each metric that took series; a run without any has none."""
+def _write_series(folder: Path, head: RunRecord, source: Path) -> list[str]:
+    """Write a file for each metric that took series and return their names; a run without any has none."""
     factors = factors_of(head)
     columns: dict[str, dict[str, str]] = defaultdict(dict)
     for trial in trials_of(source):
@@ -314,6 +317,7 @@ def _write_series(folder: Path, head: RunRecord, source: Path) -> None:
                         continue
                     for row in series.rows:
                         writer.writerow([*left, *(_cell(row.get(name)) for name in names), *right])
+    return [f"series-{metric}.csv" for metric in columns]
 
 
 def _summary_csv(head: RunRecord, summary: Summary) -> str:

@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "validate": "Check experiment files or runs and list every fault.",
     "plan": "Print what would run, in which order, and about how long it takes.",
     "run": "Run experiments, or take up an interrupted run.",
+    "status": "Say where a run is, also one in another terminal.",
     "show": "Print the results of a run.",
     "claims": "Print what a run's numbers say of each claim.",
     "compare": "Compare runs with a reference.",
