@@ -257,7 +257,7 @@ def test_the_pause_is_in_the_estimate_and_that_of_an_earlier_run_is_not(
         return float(json.loads(said.out.splitlines()[0])["estimated_seconds"])
 
     assert seconds("1h") == pytest.approx(4 * (3600 + 0.3))
-    journal_of = run(tmp_path, load(tmp_path, "", "")).folder / "journal.jsonl"
+    journal_of = unchecked(run(tmp_path, load(tmp_path, "", "")).folder / "journal.jsonl")
     head, *trials = [json.loads(line) for line in journal_of.read_text().splitlines()]
     head["pause"] = 1000.0
     for number, one in enumerate(trials):

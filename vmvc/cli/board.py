@@ -97,8 +97,8 @@ class Board:
         lines: list[RenderableType] = [self._head(width)]
         if height > 3:
             lines.append(_line(self.now))
-        room = height - len(lines) - 1
-        if room > 0:
+        room = height - len(lines)
+        if room > 1:
             lines.append(self._table(width, room))
         return Group(*lines)
 
@@ -143,14 +143,19 @@ class Board:
         return Group(table, _line(f"... and {hidden} more conditions")) if hidden else table
 
     def _chosen(self, room: int) -> tuple[list[str], int]:
-        """Return the conditions around the one under way, in file order, and how many are left out."""
+        """Return the conditions around the one under way, in file order, and how many are left out.
+
+        That is not said in two lines.
+        """
         names = list(self._courses)
-        if len(names) <= room - 1:
+        count = room - 1
+        if len(names) <= count:
             return names, 0
-        count = max(1, room - 2)
+        said = room > 2
+        count -= said
         at = names.index(self._last) if self._last in self._courses else 0
         first = min(max(0, at - count // 2), len(names) - count)
-        return names[first : first + count], len(names) - count
+        return names[first : first + count], (len(names) - count) * said
 
     def _count(self, course: Course) -> str:
         return f"{course.done}/{course.total}" + (f" {FAILED}{course.failed}" if course.failed else "")

@@ -17,6 +17,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live as Drawing
 from rich.text import Text
 
+from vmvc import stats
 from vmvc.attempts import trials_of
 from vmvc.cli.board import Board
 from vmvc.cli.progress import Lines, outcome, waited_for
@@ -82,6 +83,7 @@ class Live(Lines):
             self._board.take(trial, again=trial.trial == before)
             before = trial.trial
         super().opened(folder, plan, done)
+        stats.median_interval(range(6))  # Half a second for SciPy is spent here, before the first trial.
         self._draw(now=True)
 
     def begun(self, trial: PlannedTrial) -> None:
@@ -148,9 +150,8 @@ class Live(Lines):
             shown: RenderableType = Text(self._words, no_wrap=True, overflow="ellipsis")
         else:
             lasted = began - self._step_begun
-            self._board.now = f"{self._what}: {self._step}" + (
-                f" for {show_seconds(float(round(lasted)))}" if lasted >= IN_TRIAL else ""
-            )
+            spent = f" for {show_seconds(float(round(lasted)))}" if lasted >= IN_TRIAL else ""
+            self._board.now = f"{self._what}: {self._step}{spent}" if self._what else ""
             shown = self._board.draw(width - 1, height - 2)
         self._drawing.update(shown, refresh=True)
         self.drawn += 1

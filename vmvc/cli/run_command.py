@@ -11,9 +11,9 @@ from vmvc import journal, load
 from vmvc.cli import progress
 from vmvc.cli.failure import explain
 from vmvc.cli.options import only_option, strict_option, trials_option
-from vmvc.cli.summary import print_summary
+from vmvc.cli.results import print_results
 from vmvc.cli.text import plain
-from vmvc.cli.verdicts import code_of, print_verdicts
+from vmvc.cli.verdicts import code_of
 from vmvc.errors import ExitCode, Fault, InputError, Interrupted, VmvcError
 from vmvc.load import Loaded
 from vmvc.manifest import digest
@@ -148,10 +148,7 @@ def _close(finished: Finished, style: progress.Style, strict: bool) -> int:
     if style is progress.Style.JSON:
         click.echo(finished.summary.model_dump_json(exclude_none=True))
     elif style is not progress.Style.QUIET:
-        print_summary(finished.summary, finished.folder)
-        if finished.verdicts:
-            click.echo("\nclaims:")
-            print_verdicts(finished.verdicts, spoilers=False)
+        print_results(finished.summary, finished.folder, finished.verdicts)
     if finished.stopped:
         click.echo(
             f"stopped: {plain(finished.stopped)}\n  hint: vmvc run --resume {finished.folder} goes on",

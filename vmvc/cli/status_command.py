@@ -64,6 +64,8 @@ def _state(found: Status) -> str:
         case "elsewhere":
             return f"run by process {pid} on {host}; from here nobody can see whether that lives"
         case "interrupted":
-            return "not running, not finished" if found.planned is not None else "not begun, and nobody runs it"
+            return (
+                "not running, not finished" if found.planned is not None else "not begun, and nobody runs it"
+            )
         case _:
             return "finished"
