@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,7 +82,13 @@ class Signals:
 
     @contextmanager
     def installed(self) -> Iterator[Signals]:
-        """Listen to SIGINT, SIGTERM, SIGHUP and SIGUSR1; put back what was there."""
+        """Listen to SIGINT, SIGTERM, SIGHUP and SIGUSR1; put back what was there.
+
+        In another thread than the main one nothing can listen, and nothing does.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
         wanted = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
         before = {number: signal.signal(number, self._note) for number in wanted}
         if hasattr(signal, "SIGUSR1"):
