@@ -12,7 +12,7 @@ SHELL := bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench schemas constraints engines venv down clean
+.PHONY: help demo test check bench schemas notebook constraints engines venv down clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## list the commands
@@ -53,6 +53,9 @@ bench: engines venv  ## measure vmvc itself; never fails the build
 
 schemas: venv  ## write schemas/ anew from the models
 	@$(BIN)/vmvc schema --write schemas/
+
+notebook: venv  ## execute the example notebook anew on the reference run
+	@$(BIN)/python -m tests.notebook 2>/dev/null
 
 constraints:  ## choose the newest allowed versions of all dependencies anew
 	@scratch=$$(mktemp -d)

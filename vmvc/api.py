@@ -6,7 +6,6 @@ journal, and nothing is written. ``vmvc.run_experiment`` measures, as ``vmvc run
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,12 +16,12 @@ from typing import Any, Final, Literal, get_args, get_type_hints
 from vmvc import attempts, checksums, journal, report, results, runs
 from vmvc.building import Source, load_experiment
 from vmvc.errors import Fault, InputError, MissingSdk, ResultsError
+from vmvc.notebook import html_of
 from vmvc.plan import show_level
 from vmvc.records import FindingRecord, RunRecord, Summary, SummaryRow, TrialRecord
 from vmvc.records_claims import VerdictRecord
 from vmvc.run import plan_of, start
 from vmvc.spec import Experiment, Level
-from vmvc.units import show
 from vmvc.watching import RunWatcher, Silent
 
 __all__ = ["EventRow", "Experiment", "ReadingRow", "Run", "load_experiment", "open_run", "run_experiment"]
@@ -31,8 +30,6 @@ Kind = Literal["readings", "trials", "events", "summary"]
 Library = Literal["pandas", "polars"]
 KINDS: Final[tuple[Kind, ...]] = ("readings", "trials", "events", "summary")
 
-_SHOWN: Final = 40
-"""Rows of the summary that a notebook shows."""
 TRIAL_COLUMNS: Final = (
     *results.SERIES_COLUMNS,
     *("attempt", "instance", "wall", "outcome", "phase", "error", "reason"),
@@ -224,24 +221,7 @@ class Run:
             ("conditions", ", ".join(dict.fromkeys(row.condition for row in summary.rows))),
             *(("claim " + one.id, one.sentence) for one in self.verdicts),
         ]
-        about = "".join(f"<tr><th>{html.escape(a)}</th><td>{html.escape(b)}</td></tr>" for a, b in lines)
-        shown = [row for row in summary.rows if row.n][:_SHOWN]
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in _shown(row)) + "</tr>"
-            for row in shown
-        )
-        heads = "".join(
-            f"<th>{name}</th>" for name in ("condition", "quantity", "n", "median", "95% interval")
-        )
-        left = sum(1 for row in summary.rows if row.n) - len(shown)
-        more = f"<p>{left} more: <code>run.frame('summary')</code></p>" if left else ""
-        doubts = "".join(
-            f"<li>{html.escape(one.severity)}: {html.escape(one.what)}</li>"
-            for one in summary.findings
-            if one.severity != "info"
-        )
-        found = f"<ul>{doubts}</ul>" if doubts else ""
-        return f"<table>{about}</table><table><tr>{heads}</tr>{rows}</table>{more}{found}"
+        return html_of(lines, summary)
 
     def __repr__(self) -> str:
         return f"<Run {self.name} {self.id}>"
@@ -295,14 +275,6 @@ def _types(shape: type, columns: Iterable[str]) -> dict[str, type]:
     hints = get_type_hints(shape)
     plain = {name: {*get_args(hints[name]), hints[name]} & {float, int, bool, str} for name in columns}
     return {name: next(iter(found), str) for name, found in plain.items()}
-
-
-def _shown(row: SummaryRow) -> tuple[str, ...]:
-    interval = ""
-    if row.low is not None and row.high is not None:
-        interval = f"{show(row.low, row.unit)} to {show(row.high, row.unit)}"
-    median = show(row.median, row.unit) if row.median is not None else ""
-    return (row.condition, f"{row.metric}.{row.quantity}", str(row.n), median, interval)
 
 
 def _levels(levels: Mapping[str, Level], factors: tuple[str, ...]) -> list[str | None]:
