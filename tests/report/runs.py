@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vmvc import registry
-from vmvc.journal import Journal
+from vmvc import journal, registry
 from vmvc.manifest import digest
 from vmvc.plan import Plan, group_metrics
 from vmvc.records import (
@@ -125,28 +124,28 @@ def make(
     )
     (folder / "run.json").write_text(json.dumps(run_json(plan, title, backends) | dict(about or {})))
     chance = random.Random(7)
-    with Journal(folder / "journal.jsonl") as book:
-        book.append(head)
 
     def made(trial: Any, reason: str | None, attempt: int = 1) -> TrialRecord:
         return _trial(trial, chance, reason, attempt, names, declared, events or {})
 
-    lines = []
+    records: list[RunRecord | TrialRecord] = [head]
     for trial in plan:
         if until is not None and trial.number > until:
             break
         first = (retried or {}).get(trial.number)
         if first is not None:
-            lines.append(made(trial, first).model_dump_json(exclude_none=True) + "\n")
+            records.append(made(trial, first))
         reason = (failing or {}).get(trial.number)
         record = made(trial, reason, 1 if first is None else 2)
         kept = tuple(one for one in record.readings if f"{one.metric}.{one.quantity}" != without)
-        record = record.model_copy(update={"readings": kept})
-        lines.append(record.model_dump_json(exclude_none=True) + "\n")
+        records.append(record.model_copy(update={"readings": kept}))
         if console:
             (folder / "logs" / f"trial-{trial.number}.console").write_text(console)
-    with (folder / "journal.jsonl").open("a") as file:
-        file.writelines(lines)
+    check = b""
+    with (folder / "journal.jsonl").open("wb") as file:
+        for one in records:
+            line, check = journal.line_of(one, check)
+            file.write(line)
     return folder
 
 
