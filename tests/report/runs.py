@@ -193,15 +193,15 @@ def _trial(
     trial: Any,
     chance: random.Random,
     reason: str | None,
-    attempt: int,
-    metrics: tuple[str, ...],
-    declared: Sequence[QuantityRecord],
-    more: Mapping[str, float],
+    attempt: int = 1,
+    metrics: tuple[str, ...] = METRICS,
+    declared: Sequence[QuantityRecord] = (),
+    more: Mapping[str, float] | None = None,
 ) -> TrialRecord:
     backend = trial.condition.backend
     speed = SPEED.get(backend, 1.0) * chance.uniform(0.9, 1.3)
     begin = trial.number * 10**10
-    shares = {"requested": 0.0, "created": 0.1, "started": 0.4, "console": 0.7, **more, "ready": 1.0}
+    shares = {"requested": 0.0, "created": 0.1, "started": 0.4, "console": 0.7, **(more or {}), "ready": 1.0}
     events = {
         name: EventRecord(at_ns=begin + round(speed * share * 1e9), resolution=0)
         for name, share in shares.items()
