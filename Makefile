@@ -12,7 +12,7 @@ SHELL := bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench schemas constraints engines venv down clean
+.PHONY: help demo test check bench schemas constraints engines venv validators down clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## list the commands
@@ -23,7 +23,7 @@ demo: engines venv  ## compare host, container and VM serving one web page (a fe
 	$(BIN)/vmvc run experiments/quickstart.yaml $(ARGS)
 
 test: ENGINE_FLAGS := --browser
-test: engines venv check  ## check, then every test, against real engines; ARGS='-k journal' narrows
+test: engines venv validators check  ## check, then every test, against real engines; ARGS='-k journal' narrows
 	@$(if $(strip $(ARGS)),echo 'test: pytest'; exec $(BIN)/pytest $(ARGS))
 	failed=0
 	echo 'test: pytest, all that needs no engine'
@@ -91,6 +91,16 @@ venv:
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e ".[$$extras]" >$(VENV)/install.log 2>&1 \
 	  || { tail -n 20 $(VENV)/install.log >&2; echo 'venv: pip failed: see $(VENV)/install.log' >&2; exit 1; }
 	echo "$$wanted" >$(VENV)/.installed
+
+# Validators of bundles and citations; apart from vmvc's own environment, since they ask for older libraries.
+validators: venv
+	@wanted="$$(sha256sum <tests/validators.txt) $$($(BIN)/python -V)"
+	if [ "$$(cat $(VENV)/validators/.installed 2>/dev/null)" = "$$wanted" ]; then exit 0; fi
+	echo 'validators: installing into $(VENV)/validators (about 20 s)'
+	$(BIN)/python -m venv --clear $(VENV)/validators
+	$(VENV)/validators/bin/pip install -q --disable-pip-version-check -r tests/validators.txt >$(VENV)/install.log 2>&1 \
+	  || { tail -n 20 $(VENV)/install.log >&2; echo 'validators: pip failed: see $(VENV)/install.log' >&2; exit 1; }
+	echo "$$wanted" >$(VENV)/validators/.installed
 
 down:  ## remove what dead runs left, stop the engines that were started here and the guests on them
 	@if [ -x $(BIN)/vmvc ]; then $(BIN)/vmvc clean 2>/dev/null || true; fi

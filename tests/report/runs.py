@@ -27,7 +27,12 @@ from vmvc.spec_claims import Claim
 
 METRICS = ("startup", "shutdown", "memory", "disk")
 SPEED = {"process": 0.01, "docker": 0.25, "kvm": 2.5}
-SOURCE = "name: made\n# made for a test\nbackends: [process, docker, kvm]\nmetrics: [startup]\n"
+SOURCE = """\
+name: made
+# made for a test
+backends: {process: {}, docker: {}, kvm: {kind: libvirt}}
+metrics: [startup]
+"""
 MIB = 2**20
 CLAIMS: tuple[Mapping[str, Any], ...] = (
     {

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from vmvc import report, results
+from vmvc.cli.options import refuse_bundle
 from vmvc.cli.summary import print_summary
 from vmvc.cli.verdicts import print_verdicts
 from vmvc.runs import newest
@@ -18,6 +19,8 @@ from vmvc.runs import newest
 @click.option("--rebuild", is_flag=True, help="Write every derived file anew, the reports too.")
 def command(run: Path, as_json: bool, rebuild: bool) -> None:
     """Print the results of RUN, a run's folder; an experiment's folder stands for its newest run."""
+    if rebuild:
+        refuse_bundle(run, "is a bundle, which is not written to", "leave --rebuild out")
     folder = newest(run)
     summary = results.rebuild(folder) if rebuild else results.summary_of(folder)
     if rebuild:
