@@ -12,7 +12,7 @@ SHELL := bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench schemas constraints engines venv validators down clean
+.PHONY: help demo test check bench schemas journals constraints engines venv validators down clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## list the commands
@@ -53,6 +53,9 @@ bench: engines venv  ## measure vmvc itself; never fails the build
 
 schemas: venv  ## write schemas/ anew from the models
 	@$(BIN)/vmvc schema --write schemas/
+
+journals: venv  ## keep a run of this version in tests/files/journals, which later ones must read
+	@$(BIN)/python -m tests.journals
 
 constraints:  ## choose the newest allowed versions of all dependencies anew
 	@scratch=$$(mktemp -d)
