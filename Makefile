@@ -12,7 +12,7 @@ SHELL := bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench schemas journals constraints engines venv validators down clean
+.PHONY: help demo test check bench fuzz schemas journals constraints engines venv validators down clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## list the commands
@@ -50,6 +50,13 @@ check: venv  ## lint, format, types, layers, dependencies: silent where all is w
 bench: engines venv  ## measure vmvc itself; never fails the build
 	@$(BIN)/pytest -q -s -p no:cacheprovider --timeout 1800 \
 	  -o python_files='bench_*.py' -o python_functions='bench_*' tests/bench $(ARGS)
+
+RUNS ?= 100000
+fuzz: venv  ## as many generated and mutated files as RUNS says (100000: some 15 minutes) against the loader
+	@echo 'fuzz: Hypothesis, half of them'
+	VMVC_FUZZ_EXAMPLES=$$(($(RUNS) / 10)) $(BIN)/pytest -q --timeout 7200 tests/test_load_fuzz.py
+	echo 'fuzz: atheris, by coverage, the other half'
+	$(BIN)/python -m tests.fuzz.guided -runs=$$(($(RUNS) / 2)) 2>&1 | grep -v -e REDUCE -e NEW
 
 schemas: venv  ## write schemas/ anew from the models
 	@$(BIN)/vmvc schema --write schemas/
