@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterator
 from typing import Final
 
 from vmvc.bundle.material import Material
 from vmvc.results import number
+from vmvc.sheet import SheetWriter
 from vmvc.spec_claims import Bound, Claim, Limit
 from vmvc.units import format_percent
 
@@ -43,19 +43,10 @@ def rows(stuff: Material) -> Iterator[dict[str, str]]:
 def table_csv(stuff: Material) -> str:
     """Return the table as CSV; values in ``unit``."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: safe(cell) for name, cell in row.items()} for row in rows(stuff))
+    writer = SheetWriter(text)
+    writer.row(COLUMNS)
+    writer.rows([row[name] for name in COLUMNS] for row in rows(stuff))
     return text.getvalue()
-
-
-def safe(cell: str) -> str:
-    """Return a cell that a spreadsheet takes for text: what an experiment says may begin like a formula."""
-    try:
-        float(cell)
-    except ValueError:
-        return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
-    return cell
 
 
 def table_markdown(stuff: Material) -> str:

@@ -30,7 +30,10 @@ def print_summary(summary: Summary, folder: Path) -> None:
         cells = {(row.metric, row.quantity, row.condition): _cell(row) for row in rows}
         quantities = list(dict.fromkeys((row.metric, row.quantity) for row in rows))
         table = [
-            [f"{metric}.{quantity}", *(cells[metric, quantity, condition] for condition in conditions)]
+            [
+                f"{metric}.{quantity}",
+                *(cells.get((metric, quantity, condition), "-") for condition in conditions),
+            ]
             for metric, quantity in quantities
         ]
         write(["median [95% interval]", *conditions], table, right=conditions)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from vmvc import load, unpacking
+from vmvc.cli.text import plain
 from vmvc.errors import Fault, InputError
 
 
@@ -23,7 +24,7 @@ def command(paths: tuple[Path, ...]) -> None:
     for path in paths:
         found = _faults(path)
         if not found:
-            click.echo(f"{path}: good")
+            click.echo(plain(f"{path}: good"))
         faults += found
     if faults:
         raise InputError(faults)
