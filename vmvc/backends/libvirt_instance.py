@@ -17,7 +17,8 @@ from typing import Final
 import psutil
 
 from vmvc.backends import libvirt_files, libvirt_process
-from vmvc.backends.libvirt_channel import Agent, InitChannel
+from vmvc.backends.init_channel import InitChannel
+from vmvc.backends.libvirt_channel import Agent
 from vmvc.backends.libvirt_connection import SYSTEM, Domain, Drivers, log_of, root_of
 from vmvc.backends.libvirt_domain import Boot, Hardware, Places, domain_xml, mac
 from vmvc.backends.libvirt_files import Files
