@@ -11,9 +11,12 @@ Inherit, fill in the hooks, and let pytest collect the class::
 
 import pytest
 
-pytest.register_assert_rewrite("vmvc.testing.backend", "vmvc.testing.metric", "vmvc.testing.plugin")
+pytest.register_assert_rewrite(
+    *("vmvc.testing.backend", "vmvc.testing.machine", "vmvc.testing.metric", "vmvc.testing.plugin")
+)
 
 from vmvc.testing.backend import BackendContract  # noqa: E402 - only what comes now is rewritten
+from vmvc.testing.machine import MachineContract  # noqa: E402
 from vmvc.testing.metric import MetricContract  # noqa: E402
 
-__all__ = ["BackendContract", "MetricContract"]
+__all__ = ["BackendContract", "MachineContract", "MetricContract"]
