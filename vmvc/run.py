@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from vmvc import attempts, claims_spoilers, host, journal, load, pagecache, preflight, results
+from vmvc import attempts, claims_spoilers, existing, host, journal, load, pagecache, preflight, results
 from vmvc.contract import Backend, Finding, Guest, MonotonicClock, Observes, Preparation, Severity, Tag
 from vmvc.errors import EngineError, Interrupted, ResultsError, Unavailable
 from vmvc.journal import Journal
@@ -229,7 +229,7 @@ def _tuned(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> AbstractContextMa
     """Tune the host as the experiment says; whatever an earlier run left tuned is put back first."""
     settings = loaded.experiment.tune
     conditions = plan.conditions if "cpus" in settings else ()
-    most = max((loaded.bind(one.backend, one.factors)[1].cpus for one in conditions), default=1)
+    most = max((loaded.bind(one.backend, one.factors)[1].cpus or 1 for one in conditions), default=1)
     return tuned(settings, cpus=most, tell=watcher.found)
 
 
@@ -344,6 +344,9 @@ def _prepare(
             known[key] = worker.call(
                 "prepare", backend, guest, timeout=PREPARE_TIMEOUT, tick=_stopper(signals)
             )
+            if guest.machine is not None:
+                found = (*existing.findings(guest), *known[key].findings)
+                known[key] = replace(known[key], findings=found)
             for finding in known[key].findings:
                 watcher.found(replace(finding, what=f"{condition.id}: {finding.what}"))
         prepared[condition.id] = known[key]

@@ -116,8 +116,9 @@ class LibvirtBackend(Backend):
         capabilities = connection.capabilities()
         hardware = self._hardware(capabilities)
         there = psutil.virtual_memory().total
-        if guest.memory > there:
-            what = f"guest.memory is more than the host's {show_bytes(there)}, got {show_bytes(guest.memory)}"
+        if guest.made.memory > there:
+            got = show_bytes(guest.made.memory)
+            what = f"guest.memory is more than the host's {show_bytes(there)}, got {got}"
             raise InputError(Fault(what, hint="lower guest.memory"))
         bootable = images.bootable(guest)
         if bootable.kernel is None and hardware.machine == MICROVM:
@@ -153,7 +154,7 @@ class LibvirtBackend(Backend):
             "domain_xml": xml,
             "command_line": command_line,
         }
-        return Preparation(facts, tuple(libvirt_host.memory_findings(guest.memory)))
+        return Preparation(facts, tuple(libvirt_host.memory_findings(guest.made.memory)))
 
     def forget(self, guest: Guest) -> None:
         images.discard_bootable(guest)

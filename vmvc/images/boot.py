@@ -64,8 +64,8 @@ def bootable(guest: Guest) -> Bootable:
 
     Raises: ImageError; InputError where the image cannot do what the guest asks for.
     """
-    if isinstance(guest.image, DiskImage):
-        path, disk_format = disk.own(guest.image, guest.folder)
+    if isinstance(guest.made.image, DiskImage):
+        path, disk_format = disk.own(guest.made.image, guest.folder)
         return Bootable(
             kernel=None,
             initrd=None,
@@ -76,9 +76,9 @@ def bootable(guest: Guest) -> Bootable:
             digest=disk.own_digest(path),
             facts={"disk": str(path), "disk_format": disk_format},
         )
-    root = root_filesystem(guest.image, guest.folder)
+    root = root_filesystem(guest.made.image, guest.folder)
     systemd = guest.boot == "systemd"
-    in_memory = isinstance(guest.image, RecipeImage) and guest.image.base == "tiny"
+    in_memory = isinstance(guest.made.image, RecipeImage) and guest.made.image.base == "tiny"
     chosen, program = kernel(), busybox()
     command = initramfs.command(_launch(guest, root, "" if in_memory else ROOT_DEVICES))
     append = " ".join((*APPEND, *(SYSTEMD if systemd else ())))
@@ -117,8 +117,8 @@ def discard_bootable(guest: Guest) -> None:
 
     Raises: ImageError; Unavailable for a user's own disk.
     """
-    if isinstance(guest.image, DiskImage):
-        raise Unavailable(f"{guest.image.disk} is a user's own disk, which vmvc never removes")
+    if isinstance(guest.made.image, DiskImage):
+        raise Unavailable(f"{guest.made.image.disk} is a user's own disk, which vmvc never removes")
     made = bootable(guest)
     for path in (made.disk, made.initrd):
         if path is not None:
@@ -142,7 +142,7 @@ def _launch(guest: Guest, root: RootFs, root_devices: str) -> initramfs.Launch:
             )
         )
     # Without a command of its own, systemd runs the services that the image has enabled.
-    own = guest.command or (None if isinstance(guest.image, DiskImage) else guest.image.command)
+    own = guest.command or (None if isinstance(guest.made.image, DiskImage) else guest.made.image.command)
     command = () if systemd and own is None else command_of(guest, root)
     if command and tree.program(command[0], env["PATH"]) is None:
         raise InputError(

@@ -70,14 +70,22 @@ class VdiBoot:
     """What a machine of VirtualBox boots.
 
     ``disk``: ``None`` where the root is in the initramfs. ``medium``: a loader, the kernel and the initramfs;
-    ``None`` for a disk that boots by itself.
+    ``None`` for a disk that boots by itself. ``folder``: the image's in the cache.
     """
+
+    folder: Path
 
     disk: Vdi | None
     medium: Vdi | None
     channel: Literal["init", "none"]
     digest: str
     facts: Mapping[str, Scalar]
+
+    @property
+    def disks(self) -> Mapping[str, Vdi]:
+        """Return both by name: the one to boot from first, where there is one."""
+        named = {"boot": self.medium, "disk": self.disk}
+        return {name: one for name, one in named.items() if one is not None}
 
 
 def vdi_boot(guest: Guest, arguments: Sequence[str] = ()) -> VdiBoot:
@@ -89,7 +97,7 @@ def vdi_boot(guest: Guest, arguments: Sequence[str] = ()) -> VdiBoot:
     if made.kernel is None or made.initrd is None:
         assert made.disk is not None
         own = made.disk if made.disk_format == "vdi" else _converted(made.disk, made.disk_format, made.digest)
-        return VdiBoot(Vdi.read(own), None, "none", made.digest, made.facts)
+        return VdiBoot(cache.image_folder(made.digest), Vdi.read(own), None, "none", made.digest, made.facts)
     append = " ".join((*(_PORTS.get(one, one) for one in made.append.split()), _CHANNEL, *arguments))
     loader = _loader()
     digest = cache.digest_of(FORMAT, made.digest, append, cache.digest_of_file(loader / "isolinux.bin"))
@@ -99,7 +107,9 @@ def vdi_boot(guest: Guest, arguments: Sequence[str] = ()) -> VdiBoot:
     )
     disk = None if made.disk is None else Vdi.read(_vdi_of(made.disk))
     facts = {**made.facts, "kernel_arguments": append, "boot_medium_bytes": medium.stat().st_size}
-    return VdiBoot(disk, Vdi.read(medium), "init" if guest.boot == "command" else "none", digest, facts)
+    return VdiBoot(
+        initrd.parent, disk, Vdi.read(medium), "init" if guest.boot == "command" else "none", digest, facts
+    )
 
 
 def discard_vdi_boot(guest: Guest, arguments: Sequence[str] = ()) -> None:
