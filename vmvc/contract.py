@@ -335,6 +335,9 @@ class Instance(ABC):
     at: ``start``, ``stop`` and ``destroy`` leave it alone.
     """
 
+    hides_memory: ClassVar[bool] = False
+    """True where the platform's driver may hold memory of the guest that no process shows."""
+
     def __init__(self, tag: Tag, guest: Guest) -> None:
         self.tag = tag
         self.guest = guest

@@ -13,7 +13,7 @@ import pytest
 
 from vmvc import cgroups, host
 from vmvc.backends.fake import FakeInstance
-from vmvc.contract import Absent, Event, Guest, Metric, Processes, Reading, Scene, Tag
+from vmvc.contract import Absent, Event, Finding, Guest, Metric, Processes, Reading, Scene, Tag
 from vmvc.errors import GuestDied, Unavailable
 from vmvc.metrics.memory import Memory, MemoryOptions
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
@@ -80,7 +80,8 @@ def observe(
         clock=clock or Clock(100),
         before=before,
     )
-    return {value.quantity: value for value in Memory(MemoryOptions(settle=settle)).observe(scene)}
+    given = Memory(MemoryOptions(settle=settle)).observe(scene)
+    return {one.code if isinstance(one, Finding) else one.quantity: one for one in given}
 
 
 @contextmanager
@@ -213,3 +214,20 @@ def test_a_guest_that_died_has_no_memory(lives: list[bool]) -> None:
 def test_settle_is_ten_seconds_and_can_be_set() -> None:
     assert Memory(MemoryOptions()).seconds() == 10
     assert Memory(MemoryOptions.model_validate_json('{"settle": "1500ms"}')).seconds() == 1.5
+
+
+class Hides(Plain):
+    """An instance of a platform whose driver holds memory of the guest."""
+
+    hides_memory = True
+
+
+def test_memory_that_no_process_shows_is_a_finding_where_the_platform_has_such(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(host, "mem_available", lambda: 500 * MIB)
+    with holding(8 * MIB) as pid:
+        found = observe(Hides(Processes((pid,))), before=800 * MIB)["memory.not-in-processes"]
+        assert "300 MiB" in found.what
+        assert "memory.not-in-processes" not in observe(Hides(Processes((pid,))), before=501 * MIB)
+        assert "memory.not-in-processes" not in observe(Plain(Processes((pid,))), before=800 * MIB)

@@ -45,6 +45,8 @@ class Prepared:
 class VirtualBoxInstance(Instance):
     """A machine that VirtualBox knows from ``create`` to ``destroy``."""
 
+    hides_memory = True
+
     def __init__(self, tag: Tag, guest: Guest, manage: Manage, prepared: Prepared | None) -> None:
         super().__init__(tag, guest)
         self._manage = manage

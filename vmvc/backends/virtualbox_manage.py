@@ -31,12 +31,15 @@ PATIENCE: Final = 120.0
 SMALLEST: Final = 7
 """The first major version whose arguments these are."""
 
+TRIES: Final = 3
+_NOBODY: Final = "Failed to create the VirtualBox object"
 _NOT_FOUND: Final = "VBOX_E_OBJECT_NOT_FOUND"
 _MACHINE: Final = re.compile(
     r'^"(.*?)" \{([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\}$',
     re.MULTILINE | re.DOTALL,
 )
 _FIELD: Final = re.compile(r'^"?([^"=\n]+)"?=(?:"((?:[^"\\]|\\[\s\S])*)"|([^"\n]*))$', re.MULTILINE)
+_ELSE: Final = "see what works here: vmvc doctor"
 _DRIVER: Final = (
     "build VirtualBox's kernel driver for the running kernel: sudo apt-get install virtualbox-dkms "
     "linux-headers-$(uname -r) (Debian, Ubuntu), or sudo /sbin/vboxconfig (Oracle's packages)"
@@ -113,27 +116,13 @@ class Manage:
         Raises: NotFound where a machine or medium is not there; ``failure`` with VirtualBox's complaint.
         """
         command = [self.path(), *map(str, arguments)]
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=PATIENCE,
-                check=False,
-                # It reads its arguments and prints in the encoding of the locale.
-                env={**os.environ, "LC_ALL": "C.UTF-8"} if os.name == "posix" else None,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise failure(
-                f"VBoxManage did not {doing} within {PATIENCE:g} s",
-                hint="see whether VBoxManage list vms answers",
-            ) from error
-        except (OSError, ValueError) as error:
-            raise failure(
-                f"VBoxManage cannot {doing}: {error}", hint="see what works here: vmvc doctor"
-            ) from error
-        if done.returncode != 0:
+        for tries in range(TRIES, 0, -1):
+            done = _executed(command, doing, failure)
             said = f"{done.stderr.decode(errors='replace')}\n{done.stdout.decode(errors='replace')}"
+            # Its daemon ends some seconds after the last call: one that comes just then finds nobody.
+            if done.returncode == 0 or _NOBODY not in said or tries == 1:
+                break
+        if done.returncode != 0:
             text, hint = explained(said)
             kind = NotFound if _NOT_FOUND in said and issubclass(NotFound, failure) else failure
             raise kind(f"VirtualBox cannot {doing}: {text}", hint=hint)
@@ -175,6 +164,26 @@ class Manage:
         return dict(fields(said))
 
 
+def _executed(command: list[str], doing: str, failure: type[VmvcError]) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+            # It reads its arguments and prints in the encoding of the locale.
+            env={**os.environ, "LC_ALL": "C.UTF-8"} if os.name == "posix" else None,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise failure(
+            f"VBoxManage did not {doing} within {PATIENCE:g} s",
+            hint="see whether VBoxManage list vms answers",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise failure(f"VBoxManage cannot {doing}: {error}", hint=_ELSE) from error
+
+
 def fields(said: str) -> Iterator[tuple[str, str]]:
     """Read lines ``name="value"``, where name or value may lack quotes; a value may have several lines."""
     for name, quoted, bare in _FIELD.findall(said):
@@ -187,4 +196,4 @@ def explained(said: str) -> tuple[str, str]:
     errors = [line.partition("error: ")[2] for line in lines if "error: " in line]
     told = [line for line in errors if not line.startswith(("Details:", "Context:"))] or lines[-1:]
     hint = next((hint for pattern, hint in _HINTS if re.search(pattern, said)), "")
-    return " ".join(told) or "it does not say why", hint or "see what works here: vmvc doctor"
+    return " ".join(told) or "it does not say why", hint or _ELSE

@@ -29,7 +29,7 @@ _IDENTITY_AT: Final = 392
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A machine that VirtualBox has made: its settings, and its empty disks over those of the image, by name."""
+    """A machine that VirtualBox has made: its settings, and by name its empty disks over the image's."""
 
     settings: bytes
     overlays: Mapping[str, bytes]

@@ -8,11 +8,24 @@ from typing import Final
 from pydantic import Field
 
 from vmvc import cgroups, host, smaps
-from vmvc.contract import Absent, Instance, Metric, Observes, Options, Quantity, Reading, Scene
+from vmvc.contract import (
+    Absent,
+    Finding,
+    Instance,
+    Metric,
+    Observes,
+    Options,
+    Quantity,
+    Reading,
+    Scene,
+    Severity,
+)
 from vmvc.errors import GuestDied, Unavailable
-from vmvc.units import Duration
+from vmvc.units import Duration, show_bytes
 
 _CHARGED_AHEAD: Final = ("cgroup_current", "cgroup_peak")
+_UNSEEN: Final = 0.25
+"""Share of the host's drop that processes must leave open to be worth a finding: noise is less."""
 
 
 _QUANTITIES: Final = (
@@ -109,7 +122,7 @@ class Memory(Metric):
         """Return the host's available memory."""
         return host.mem_available()
 
-    def observe(self, scene: Scene) -> Iterator[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterator[Reading | Absent | Finding]:
         """Look at everything at once, ``settle`` seconds after ready, then report.
 
         Raises: GuestDied where the guest did not live until the end of the look.
@@ -128,6 +141,8 @@ class Memory(Metric):
                 yield Absent(name, figure.what)
             else:
                 yield Reading(name, figure, cgroups.slack() if name in _CHARGED_AHEAD else None)
+        if scene.instance.hides_memory:
+            yield from _compared(figures)
 
 
 def _look(scene: Scene) -> Mapping[str, int | Unavailable]:
@@ -158,6 +173,22 @@ def _look(scene: Scene) -> Mapping[str, int | Unavailable]:
         "docker_stats": _docker_stats(charged["current"], charged["inactive"]),
         "host_drop": drop,
     }
+
+
+def _compared(figures: Mapping[str, int | Unavailable]) -> Iterator[Finding]:
+    """Say where the processes do not account for what the host has less."""
+    drop, seen = figures["host_drop"], figures["pss"]
+    if isinstance(seen, Unavailable):
+        seen = figures["rss"]
+    if isinstance(drop, Unavailable) or isinstance(seen, Unavailable) or drop - seen <= _UNSEEN * drop:
+        return
+    yield Finding(
+        "memory.not-in-processes",
+        Severity.WARNING,
+        f"the host has {show_bytes(drop)} less, and the instance's processes account for {show_bytes(seen)}: "
+        "the driver holds memory of the guest that no process shows",
+        "compare memory.host_drop with other backends, not the figures of processes",
+    )
 
 
 def _charged(instance: Instance) -> Mapping[str, int | Unavailable]:
