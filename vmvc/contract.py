@@ -429,6 +429,10 @@ class Backend(ABC):
         self.name = name
         self.options = options
 
+    def isolated_by(self) -> Isolation:
+        """Return what stands between guest and host with these options; by default what the class says."""
+        return self.isolation
+
     @abstractmethod
     def check(self) -> Sequence[Finding]:
         """Say whether this backend can run here; changes nothing; every finding has a remedy."""

@@ -308,7 +308,7 @@ def _describe(backends: Mapping[str, Backend], worker: Worker) -> dict[str, Any]
     return {
         name: {
             "kind": backend.kind,
-            "isolation": backend.isolation.value,
+            "isolation": backend.isolated_by().value,
             "options": backend.options.model_dump(mode="json", exclude_none=True),
             "facts": worker.call("describe", backend, timeout=CHECK_TIMEOUT),
         }

@@ -286,6 +286,8 @@ class Trial:
                     "give it a command that heeds the stop signal, or raise trials.stop_timeout",
                 )
             )
+        except Unavailable as reason:
+            self._notes["gone"] = reason.what
         else:
             self._record("gone", self._clock.now())
 

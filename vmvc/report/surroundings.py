@@ -150,6 +150,10 @@ def _engine(kind: str, facts: JsonMap) -> str:
                 f"{_or_nothing(facts.get('runtime_version'))}".strip()
                 + f": namespaces and cgroups v{_say(facts.get('cgroup_version'))}"
             )
+        case "libvirt" if facts.get("driver", "QEMU") != "QEMU":
+            driver = str(facts["driver"])
+            version = _or_nothing(facts.get(f"{driver.lower()}_version"))
+            return f"libvirt {_say(facts.get('libvirt_version'))}, driver {_say(driver)} {version}".strip()
         case "libvirt":
             by = "emulated, tcg" if facts.get("emulated") is True else _say(facts.get("accelerator"))
             return (

@@ -28,6 +28,8 @@ class MachineContract:
     """Seconds that any one step may take here."""
     stops: ClassVar[bool] = True
     """False where the machine of ``off`` ignores its power button; it must then be ended by force."""
+    lives: ClassVar[int] = 2
+    """How often one machine is started in a row; 1 where a start takes long."""
     has_attach: ClassVar[bool] = True
     """False where no machine can be had here that runs already."""
 
@@ -75,7 +77,8 @@ class MachineContract:
         with self.off() as guest:
             assert guest.machine is not None
             refusal = self._refusal(replace(guest, machine=f"{guest.machine}x"))
-            assert guest.machine in str(refusal), "no near name is offered"
+            near = (guest.machine, repr(guest.machine))
+            assert any(name in str(refusal) for name in near), "no near name is offered"
             assert self._refusal(replace(guest, machine="--type")) is not None
 
     def test_one_that_runs_already_is_refused(self) -> None:
@@ -114,7 +117,7 @@ class MachineContract:
     def test_a_life_leaves_it_as_found(self) -> None:
         with self.off() as guest:
             before = self.definition(guest)
-            for _ in range(2):
+            for _ in range(self.lives):
                 with self._instance(guest) as (backend, instance):
                     instance.create()
                     assert self.state(guest) == "off"
@@ -246,8 +249,9 @@ class MachineContract:
         assert set(usage.absent) <= {field.name for field in fields(DiskUsage)}
         with suppress(Unavailable):
             assert instance.processes().own
-        folder = instance.cgroup()
-        assert folder is None or folder.is_dir()
+        with suppress(Unavailable):
+            folder = instance.cgroup()
+            assert folder is None or folder.is_dir()
 
     def _leftovers(self, backend: Backend, instance: Instance) -> list[Tag]:
         return [found.tag for found in backend.leftovers() if found.tag.run == instance.tag.run]
