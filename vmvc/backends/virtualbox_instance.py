@@ -19,7 +19,7 @@ from vmvc.backends.virtualbox_machine import end, find, forget, press_until_gone
 from vmvc.backends.virtualbox_manage import Manage
 from vmvc.backends.virtualbox_process import Process, daemons
 from vmvc.backends.virtualbox_settings import Template
-from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Processes, Tag
+from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Limits, Processes, Tag
 from vmvc.errors import (
     CleanupError,
     EngineError,
@@ -132,6 +132,11 @@ class VirtualBoxInstance(Instance):
             absent = {"virtual": "the guest has no disk: its root file system is in memory"}
             return DiskUsage(None, shared + unique, shared, unique, absent)
         return DiskUsage(boot.disk.size, shared + unique, shared, unique)
+
+    def limits(self) -> Limits:
+        """Return the machine's size: a guest cannot have more CPUs and memory than there are in it."""
+        made, absent = self.guest.made, {"pids": "no limit is set: the guest's own kernel decides"}
+        return Limits(float(made.cpus), made.memory, None, "machine", absent)
 
     def stop(self, *, timeout: float) -> None:
         """Press the power button, and return when the machine's process has ended."""
