@@ -18,6 +18,7 @@ BACKENDS: Final[Mapping[str, str]] = {
     "fake": "vmvc.backends.fake:FakeBackend",
     "libvirt": "vmvc.backends.libvirt:LibvirtBackend",
     "process": "vmvc.backends.process:ProcessBackend",
+    "virtualbox": "vmvc.backends.virtualbox:VirtualBoxBackend",
 }
 METRICS: Final[Mapping[str, str]] = {
     "density": "vmvc.metrics.density:Density",

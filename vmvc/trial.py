@@ -47,6 +47,12 @@ MADE_HERE: Final = "the image was made on this host and not pulled"
 UNREAD: Final = 0.01
 """Seconds in which the reader takes up what a guest has printed; a line may follow the probe's answer."""
 
+OF_A_LIFE: Final = ("requested", "created", "started", "stop_requested", "gone")
+"""Events that a machine has not which is only observed."""
+ATTACHED: Final = "the machine ran already and was only observed (guest.attach: true)"
+"""Why it has not."""
+NO_FLEET: Final = "a machine that exists already is there once: a fleet would need copies of it"
+
 COOL_TIMEOUT: Final = 600.0
 """Seconds to write what is dirty to the disk and drop the page cache."""
 
@@ -95,7 +101,7 @@ class Trial:
         self._announce = announce
         self._clock = clock
         self._outcome = Outcome()
-        self._notes: dict[str, str] = {}
+        self._notes: dict[str, str] = dict.fromkeys(OF_A_LIFE, ATTACHED) if job.guest.attach else {}
         self._before: dict[str, Any] = {}
         self._ending: Ending | None = None
         self._step = ""
@@ -249,6 +255,10 @@ class Trial:
         for metric in job.metrics:
             if metric.observes is not Observes.FLEET:
                 continue
+            if job.guest.machine is not None:
+                missing = (Absent(quantity.name, NO_FLEET) for quantity in metric.quantities)
+                outcome.absent += [(metric.name, one) for one in missing]
+                continue
             own = Member(1, instance, dict(outcome.events))
             step = ("observe", job.timeout + metric.seconds())
             made = fleet.TrialFleet(
@@ -309,6 +319,8 @@ class Trial:
                     "give it a command that heeds the stop signal, or raise trials.stop_timeout",
                 )
             )
+        except Unavailable as reason:
+            self._notes["gone"] = reason.what
         else:
             self._record("gone", self._clock.now())
             try:
@@ -329,6 +341,9 @@ class Trial:
         self._announce(step, timeout)
 
     def _record(self, event: str, at: int) -> None:
+        """Note an instant; of a machine that is only observed, nothing that vmvc did not do."""
+        if self._job.guest.attach and event in OF_A_LIFE:
+            return
         self._outcome.events[event] = Event(at)
 
 

@@ -97,7 +97,7 @@ class DockerBackend(Backend):
         return {key: value for key, value in facts.items() if value is not None}
 
     def prepare(self, guest: Guest) -> Preparation:
-        if isinstance(guest.image, DiskImage):
+        if isinstance(guest.made.image, DiskImage):
             raise InputError(
                 Fault(f"backend '{self.name}' runs containers; a disk image boots only in a virtual machine")
             )
@@ -117,7 +117,7 @@ class DockerBackend(Backend):
                     hint="stop it, or let the guest use another port",
                 )
         with translated("prepare the image", failure=ImageError):
-            image = images.docker_image(guest.image, api, guest.folder)
+            image = images.docker_image(guest.made.image, api, guest.folder)
             inspected = api.inspect_image(image)  # type: ignore[no-untyped-call]
             info = api.info()
         self._images[_key(guest)] = image
@@ -134,11 +134,13 @@ class DockerBackend(Backend):
 
     def forget(self, guest: Guest) -> None:
         with translated("remove the image", failure=ImageError):
-            images.remove_docker_image(guest.image, self._engine().api, guest.folder)
+            images.remove_docker_image(guest.made.image, self._engine().api, guest.folder)
 
     def fetch(self, guest: Guest) -> None:
         with translated("bring the image", failure=ImageError):
-            self._images[_key(guest)] = images.docker_image(guest.image, self._engine().api, guest.folder)
+            self._images[_key(guest)] = images.docker_image(
+                guest.made.image, self._engine().api, guest.folder
+            )
 
     def pulls(self, guest: Guest) -> bool:
         return isinstance(guest.image, OciImage)
@@ -202,7 +204,7 @@ class DockerBackend(Backend):
         """Return what ``POST /containers/create`` is sent."""
         exposed = [f"{port}/tcp" for port in guest.ports]
         published = "127.0.0.1" if reached_at(self._address) is None else "0.0.0.0"
-        command = guest.command or getattr(guest.image, "command", None)
+        command = guest.command or getattr(guest.made.image, "command", None)
         body: dict[str, Any] = {
             "Image": image,
             "Labels": dict(labels),
@@ -211,9 +213,9 @@ class DockerBackend(Backend):
             # A health check would run commands in the guest while it is measured.
             "Healthcheck": {"Test": ["NONE"]},
             "HostConfig": {
-                "Memory": guest.memory,
-                "MemorySwap": guest.memory,
-                "NanoCpus": guest.cpus * 10**9,
+                "Memory": guest.made.memory,
+                "MemorySwap": guest.made.memory,
+                "NanoCpus": guest.made.cpus * 10**9,
                 "NetworkMode": self._options.network,
                 "PortBindings": {port: [{"HostIp": published, "HostPort": ""}] for port in exposed},
                 "LogConfig": LOG,
@@ -238,7 +240,7 @@ _ANY_GUEST: Final = Guest(
 
 
 def _key(guest: Guest) -> str:
-    return f"{guest.folder}:{guest.image.model_dump_json()}"
+    return f"{guest.folder}:{guest.made.image.model_dump_json()}"
 
 
 def _judge(
@@ -315,18 +317,18 @@ def _differences(guest: Guest, info: Mapping[str, Any]) -> Iterable[Finding]:
             "a container has no boot: it runs its command directly, whatever guest.boot says",
             "compare with boot: command, so that both run the same",
         )
-    if guest.cpus > info["NCPU"]:
+    if guest.made.cpus > info["NCPU"]:
         yield Finding(
             "docker.cpus",
             Severity.WARNING,
-            f"Docker will refuse {guest.cpus} CPUs: the engine's host has {info['NCPU']}",
+            f"Docker will refuse {guest.made.cpus} CPUs: the engine's host has {info['NCPU']}",
             "lower guest.cpus",
         )
-    if guest.memory > info["MemTotal"]:
+    if guest.made.memory > info["MemTotal"]:
         yield Finding(
             "docker.memory",
             Severity.WARNING,
-            f"the memory limit of {show_bytes(guest.memory)} exceeds what the host has: "
+            f"the memory limit of {show_bytes(guest.made.memory)} exceeds what the host has: "
             f"{show_bytes(info['MemTotal'])}",
             "lower guest.memory",
         )

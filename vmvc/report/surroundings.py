@@ -8,6 +8,7 @@ from typing import Any, Final
 from vmvc.report.material import JsonMap, Material, mapping
 from vmvc.report.plain import clean
 from vmvc.report.view import Facts, Layers
+from vmvc.spec_machine import merged
 from vmvc.stopping import says
 from vmvc.units import format_percent, show_bytes
 
@@ -64,9 +65,11 @@ def _layers_of(stuff: Material, host: JsonMap, name: str, about: JsonMap) -> dic
     prepared = _prepared(stuff, name)
     return {
         "Application": _application(guest),
-        "Guest system": _image(stuff, guest),
+        "Guest system": _image(stuff, guest) if "machine" not in guest else _existing(guest, prepared),
         "Guest kernel": _guest_kernel(prepared) if machine else "the host's",
-        "Virtual hardware": _hardware(guest, facts) if machine else "none: the host's devices",
+        "Virtual hardware": _hardware(_sized(guest, prepared), facts)
+        if machine
+        else "none: the host's devices",
         "Isolation by": _engine(kind, facts) or ISOLATION.get(str(isolation), "not known"),
         "Host system": _say(host.get("distribution")),
         "Host kernel": kernel,
@@ -77,7 +80,7 @@ def _layers_of(stuff: Material, host: JsonMap, name: str, about: JsonMap) -> dic
 def _guest(stuff: Material, backend: str) -> JsonMap:
     experiment = mapping(stuff.about.get("experiment"))
     own = mapping(mapping(mapping(experiment.get("backends")).get(backend)).get("guest"))
-    return {**mapping(experiment.get("guest")), **{key: one for key, one in own.items() if one is not None}}
+    return merged(mapping(experiment.get("guest")), own)
 
 
 def _prepared(stuff: Material, backend: str) -> JsonMap:
@@ -88,7 +91,22 @@ def _prepared(stuff: Material, backend: str) -> JsonMap:
     return {}
 
 
+def _existing(guest: JsonMap, prepared: JsonMap) -> str:
+    """Say which machine of the user's it is."""
+    known = _or_nothing(prepared.get("existing_id"))
+    return f"its own: the machine {_say(guest['machine'])}" + (f" ({known})" if known else "")
+
+
+def _sized(guest: JsonMap, prepared: JsonMap) -> JsonMap:
+    """Return what is asked for, or the CPUs and memory that a machine of the user's has."""
+    if "machine" not in guest:
+        return guest
+    return {**guest, "cpus": prepared.get("existing_cpus"), "memory": prepared.get("existing_memory")}
+
+
 def _application(guest: JsonMap) -> str:
+    if "machine" in guest:
+        return "its own"
     command = guest.get("command")
     told = " ".join(map(str, command)) if isinstance(command, list) else "the image's command"
     return clean(told)
@@ -132,6 +150,10 @@ def _engine(kind: str, facts: JsonMap) -> str:
                 f"{_or_nothing(facts.get('runtime_version'))}".strip()
                 + f": namespaces and cgroups v{_say(facts.get('cgroup_version'))}"
             )
+        case "libvirt" if facts.get("driver", "QEMU") != "QEMU":
+            driver = str(facts["driver"])
+            version = _or_nothing(facts.get(f"{driver.lower()}_version"))
+            return f"libvirt {_say(facts.get('libvirt_version'))}, driver {_say(driver)} {version}".strip()
         case "libvirt":
             by = "emulated, tcg" if facts.get("emulated") is True else _say(facts.get("accelerator"))
             return (
