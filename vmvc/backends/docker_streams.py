@@ -39,8 +39,17 @@ class Frames:
             yield channel, payload
 
 
-def pump(response: requests.Response, name: str, heard: Callable[[bytes], None] = lambda data: None) -> Pump:
-    """Read a streamed answer in a thread of its own, in which ``heard`` is called with what arrives."""
+def pump(
+    response: requests.Response,
+    name: str,
+    heard: Callable[[bytes], None] = lambda data: None,
+    *,
+    holds: bool = False,
+) -> Pump:
+    """Read a streamed answer in a thread of its own, in which ``heard`` is called with what arrives.
+
+    With ``holds`` nothing is lost: the sender is held up instead.
+    """
 
     def source() -> bytes:
         try:
@@ -57,7 +66,7 @@ def pump(response: requests.Response, name: str, heard: Callable[[bytes], None] 
         with contextlib.suppress(OSError, AttributeError, ValueError):
             CancellableStream(iter(()), response).close()
 
-    return Pump(source, unblock, name=name)
+    return Pump(source, unblock, name=name, holds=holds)
 
 
 def feed(response: requests.Response, data: bytes) -> None:
