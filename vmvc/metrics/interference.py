@@ -47,7 +47,7 @@ WARM: Final = 1.0
 CALM: Final = 3
 """Looks in a row without a stall that are calm enough."""
 STALL: Final = 0.5
-"""Seconds; longer answers waited for a lost packet: TCP asks again after 1 s, QEMU's user network after 6 s."""
+"""Seconds; longer answers waited for a lost packet: TCP asks again after 1 s, QEMU's network after 6."""
 LONGEST_WARM: Final = 60.0
 MOST_AT_ONCE: Final = 64
 """Loops of a load at once, however many CPUs the guest has."""
