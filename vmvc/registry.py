@@ -23,6 +23,7 @@ BACKENDS: Final[Mapping[str, str]] = {
 METRICS: Final[Mapping[str, str]] = {
     "density": "vmvc.metrics.density:Density",
     "disk": "vmvc.metrics.disk:Disk",
+    "interference": "vmvc.metrics.interference:Interference",
     "isolation": "vmvc.metrics.isolation:Isolation",
     "limits": "vmvc.metrics.limits:Limits",
     "memory": "vmvc.metrics.memory:Memory",
