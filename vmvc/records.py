@@ -11,12 +11,14 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
-from vmvc.contract import Absent, Event, Finding, Quantity, Reading, Series
+from vmvc.contract import Absent, Event, Finding, Metric, Quantity, Reading, Series
 from vmvc.spec import Entry, Level
 from vmvc.spec_claims import Claim
+from vmvc.units import UNITS
 
 VERSION: Final = 1
 """Version of every file in a run's folder; a folder of another version is refused."""
+_UNIT: Final = "One of " + ", ".join(f"`{unit}`" for unit in UNITS) + "."
 
 
 class Record(BaseModel):
@@ -41,9 +43,16 @@ class QuantityRecord(Record):
 
     metric: str = Field(description="Metric.")
     quantity: str = Field(description="Quantity of that metric.")
-    unit: str = Field(description="`s`, `B` or `1`.")
+    unit: str = Field(description=_UNIT)
     better: Literal["lower", "higher", "neutral"] = Field(description="Which direction is better.")
     says: str = Field(description="Meaning, in one sentence.")
+    rule: Literal["mean", "median"] | None = Field(
+        default=None,
+        description="How iterations within a trial become its value; absent where there are none.",
+    )
+    host_best: bool | None = Field(
+        default=None, description="True where no guest can be better than the bare host; else absent."
+    )
 
     @classmethod
     def of(cls, metric: str, quantity: Quantity) -> QuantityRecord:
@@ -53,6 +62,8 @@ class QuantityRecord(Record):
             unit=quantity.unit,
             better=quantity.better,
             says=quantity.says,
+            rule=quantity.rule or None,
+            host_best=quantity.host_best or None,
         )
 
 
@@ -62,9 +73,17 @@ class ReadingRecord(Record):
     metric: str = Field(description="Metric.")
     quantity: str = Field(description="Quantity of that metric.")
     value: float = Field(description="Value in `unit`.")
-    unit: str = Field(description="`s`, `B` or `1`.")
+    unit: str = Field(description=_UNIT)
     resolution: float | None = Field(
         default=None, description="The true value lies between `value` less this and `value`, in `unit`."
+    )
+    iterations: tuple[float, ...] | None = Field(
+        default=None,
+        description="Values within this trial, in their order, that `value` is made of by the quantity's "
+        "rule; absent where it is one value.",
+    )
+    warmups: tuple[float, ...] | None = Field(
+        default=None, description="Values of the iterations before them, which are in no statistic."
     )
 
     @classmethod
@@ -75,6 +94,8 @@ class ReadingRecord(Record):
             value=float(reading.value),
             unit=unit,
             resolution=reading.resolution,
+            iterations=tuple(map(float, reading.iterations)) or None,
+            warmups=tuple(map(float, reading.warmups)) or None,
         )
 
 
@@ -90,11 +111,18 @@ class AbsentRecord(Record):
         return cls(metric=metric, quantity=absent.quantity, reason=absent.reason)
 
 
+def recorded_options(metric: Metric) -> dict[str, JsonValue]:
+    """Return a metric's options, defaults written out, and its kind where that is not its name."""
+    options: dict[str, JsonValue] = metric.options.model_dump(mode="json", exclude_none=True, by_alias=True)
+    kind = type(metric).name
+    return options if kind == metric.name else {"kind": kind, **options}
+
+
 class SeriesRecord(Record):
     """Values that one metric took one after the other; `series-METRIC.csv` is made from them."""
 
     metric: str = Field(description="Metric.")
-    columns: Mapping[str, str] = Field(description="Column -> its unit: `s`, `B` or `1`.")
+    columns: Mapping[str, str] = Field(description="Column -> its unit, as of a quantity.")
     rows: tuple[Mapping[str, float], ...] = Field(
         description="Column -> value; a value that there is not is not there."
     )
@@ -231,6 +259,10 @@ class RunRecord(Record):
         description="Backend that the others are compared with: the first without isolation, else the first; "
         "absent in runs of older versions, which take the first.",
     )
+    isolation: Mapping[str, Literal["none", "container", "vm"]] = Field(
+        default_factory=dict,
+        description="Backend -> what stands between guest and host; absent in runs of older versions.",
+    )
     findings: tuple[FindingRecord, ...] = Field(
         default=(), description="What was found on host, engines and conditions before the first trial."
     )
@@ -296,7 +328,7 @@ class SummaryRow(Record):
     factors: Mapping[str, Level] = Field(description="Factor path -> level of this condition.")
     metric: str = Field(description="Metric.")
     quantity: str = Field(description="Quantity of that metric.")
-    unit: str = Field(description="`s`, `B` or `1`.")
+    unit: str = Field(description=_UNIT)
     better: Literal["lower", "higher", "neutral"] = Field(description="Which direction is better.")
     n: int = Field(ge=0, description="Values.")
     failed: int = Field(ge=0, description="Trials of the condition whose last attempt failed.")
@@ -359,6 +391,23 @@ class SummaryRow(Record):
     resolution: float | None = Field(
         default=None, description="Largest resolution among the values; absent where none is known."
     )
+    iterations: int | None = Field(
+        default=None,
+        description="Iterations in each trial that its value is made of; absent where there are none, or "
+        "where trials differ in it.",
+    )
+    sd_within: float | None = Field(
+        default=None, description="Standard deviation of the iterations within a trial, by all trials."
+    )
+    sd_between: float | None = Field(
+        default=None,
+        description="The part of the trials' standard deviation that their iterations do not explain.",
+    )
+    iterations_best: int | None = Field(
+        default=None,
+        description="Iterations in each trial that would give the narrowest interval in the same time "
+        "(Kalibera and Jones); absent where it cannot be told, and where starts add no spread of their own.",
+    )
     outliers: int | None = Field(
         default=None,
         description="Values flagged by their modified z-score (beyond 3.5), which all stay in; absent where "
@@ -388,7 +437,7 @@ class Comparison(Record):
 
     metric: str = Field(description="Metric.")
     quantity: str = Field(description="Quantity of that metric.")
-    unit: str = Field(description="`s`, `B` or `1`.")
+    unit: str = Field(description=_UNIT)
     better: Literal["lower", "higher", "neutral"] = Field(description="Which direction is better.")
     condition: str = Field(description="Condition that is compared.")
     baseline: str = Field(description="Condition that it is compared with.")
@@ -434,7 +483,7 @@ class Trend(Record):
 
     metric: str = Field(description="Metric.")
     quantity: str = Field(description="Quantity of that metric.")
-    unit: str = Field(description="`s`, `B` or `1`.")
+    unit: str = Field(description=_UNIT)
     factor: str = Field(description="Factor path.")
     backend: str = Field(description="Backend, by its name in the experiment.")
     factors: Mapping[str, Level] = Field(description="The other factors' levels, which are held.")
@@ -452,7 +501,7 @@ class Trend(Record):
     slope_low: float | None = Field(default=None, description="Lower end of its 95% interval.")
     slope_high: float | None = Field(default=None, description="Upper end of that interval.")
     intercept: float | None = Field(default=None, description="Value of that line at level 0, in `unit`.")
-    level_unit: str = Field(default="", description="`s`, `B` or `1`; absent where levels are text.")
+    level_unit: str = Field(default="", description="Unit of the levels; absent where these are text.")
     reason: str = Field(default="", description="Why something is absent, where anything is.")
 
 

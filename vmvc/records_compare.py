@@ -25,7 +25,7 @@ class ComparedRow(Record):
     condition: str = Field(description="Condition: the backend and its factor levels.")
     metric: str = Field(description="Metric.")
     quantity: str = Field(description="Quantity of that metric.")
-    unit: str = Field(description="`s`, `B` or `1`.")
+    unit: str = Field(description="Unit of the quantity.")
     better: Literal["lower", "higher", "neutral"] = Field(description="Which direction is better.")
     n: int = Field(ge=0, description="Values of the run.")
     reference_n: int = Field(ge=0, description="Values of the reference.")

@@ -37,6 +37,10 @@ _ANY_VALUE: Final[Schema] = {
         {"type": "object", "additionalProperties": {"$ref": "#/$defs/JsonValue"}},
     ],
 }
+_KIND: Final[Schema] = {
+    "type": "string",
+    "description": "Kind of metric; by default the name it has in this file.",
+}
 _AMOUNTS: Final[Mapping[str, Schema]] = {
     "Duration": TypeAdapter(Duration).json_schema(),
     "Percent": TypeAdapter(Percent).json_schema(),
@@ -105,8 +109,16 @@ def experiment_schema() -> Schema:
         }
         for kind, plugin in backends.items()
     }
-    _settings_by_name(root, "metrics")["properties"] = {
-        name: options(plugin) for name, plugin in metrics.items()
+    for plugin in metrics.values():
+        model = definitions[refs[plugin.options_model, "validation"]["$ref"].rpartition("/")[2]]
+        model.setdefault("properties", {})["kind"] = _KIND
+    by_name = _settings_by_name(root, "metrics")
+    by_name["properties"] = {
+        name: {**options(plugin), **_same_kind(name)} for name, plugin in metrics.items()
+    }
+    by_name["additionalProperties"] = {
+        **by_name["additionalProperties"],
+        "allOf": [{"if": _has_kind(name), "then": options(plugin)} for name, plugin in metrics.items()],
     }
     return {
         "$schema": _DRAFT,
@@ -114,6 +126,11 @@ def experiment_schema() -> Schema:
         **_tidy(root),
         "$defs": {name: _tidy(definitions[name], name) for name in sorted(definitions)},
     }
+
+
+def _same_kind(name: str) -> Schema:
+    """Return what keeps the name of one metric from being given to another."""
+    return {"not": {"properties": {"kind": {**_KIND, "not": {"const": name}}}, "required": ["kind"]}}
 
 
 def journal_schema() -> Schema:

@@ -79,6 +79,13 @@ def facts(root: Path = Path("/")) -> Mapping[str, Scalar]:
     return {name: value for name, value in found.items() if value is not None and value != ""}
 
 
+def ksm(root: Path = Path("/")) -> Mapping[str, int]:
+    """Return what the kernel's merging of equal pages does: its ``run`` (1: it merges) and its counters."""
+    folder = root / "sys/kernel/mm/ksm"
+    found = {name: number(folder / name) for name in ("run", "pages_shared", "pages_sharing", "full_scans")}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def boot_id() -> str:
     """Return the id of this boot, empty where the host has none."""
     return text(Path("/proc/sys/kernel/random/boot_id")) or ""
