@@ -278,6 +278,8 @@ class Guest:
     env: Mapping[str, str] = field(default_factory=dict)
     boot: Literal["command", "systemd"] = "command"
     folder: Path = Path()
+    pids: int | None = None
+    """Most processes and threads at a time; ``None``: no limit is asked for."""
     cpuset: tuple[int, ...] | None = None
     """CPUs of the host that all of the guest must stay on; ``None``: it is free."""
     reach: tuple[int, ...] = ()
@@ -307,6 +309,25 @@ class Preparation:
 
     facts: Mapping[str, Scalar] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the platform holds an instance to; ``None`` where it sets no limit, with the reason in ``absent``.
+
+    ``cpus``: CPU seconds per second; ``memory``: bytes; ``pids``: processes and threads at a time.
+    ``held_by``: a ``cgroup`` of the host, or the ``machine``, whose size is the limit.
+    """
+
+    cpus: float | None = None
+    memory: int | None = None
+    pids: int | None = None
+    held_by: Literal["", "cgroup", "machine"] = ""
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_LIMIT: Final = "this backend sets no limit"
+"""Why a backend that promises nothing has no limits."""
 
 
 class ByteStream(Protocol):
@@ -431,6 +452,13 @@ class Instance(ABC):
     @abstractmethod
     def disk(self) -> DiskUsage:
         """Return the bytes on the host's storage."""
+
+    def limits(self) -> Limits:
+        """Return what the platform has been told to hold the instance to; nothing is measured.
+
+        By default none: a metric that must not harm the host leaves such an instance alone.
+        """
+        return Limits(absent=dict.fromkeys(("cpus", "memory", "pids"), NO_LIMIT))
 
     @abstractmethod
     def stop(self, *, timeout: float) -> None:

@@ -87,6 +87,7 @@ class Loaded:
             image=self.experiment.image(spec.image),
             cpus=spec.cpus,
             memory=spec.memory,
+            pids=spec.pids,
             ready=spec.ready,
             command=spec.command,
             env=spec.env,

@@ -23,6 +23,7 @@ METRICS: Final[Mapping[str, str]] = {
     "density": "vmvc.metrics.density:Density",
     "disk": "vmvc.metrics.disk:Disk",
     "isolation": "vmvc.metrics.isolation:Isolation",
+    "limits": "vmvc.metrics.limits:Limits",
     "memory": "vmvc.metrics.memory:Memory",
     "shutdown": "vmvc.metrics.shutdown:Shutdown",
     "startup": "vmvc.metrics.startup:Startup",

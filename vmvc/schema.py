@@ -21,6 +21,7 @@ from vmvc.records import JOURNAL_LINE, Summary
 from vmvc.records_about import About
 from vmvc.records_claims import VERDICTS
 from vmvc.records_compare import ComparedRuns
+from vmvc.records_explain import Explained
 from vmvc.registry import BACKENDS, METRICS, backend_class, metric_class
 from vmvc.spec import Experiment
 from vmvc.units import Duration, Percent, Size
@@ -148,6 +149,11 @@ def claims_schema() -> Schema:
     return _records_schema(VERDICTS, "vmvc claims")
 
 
+def explain_schema() -> Schema:
+    """Return the schema of what ``vmvc explain --json`` prints."""
+    return _records_schema(TypeAdapter(Explained), "vmvc explain")
+
+
 def run_schema() -> Schema:
     """Return the schema of ``run.json``."""
     return _records_schema(TypeAdapter(About), "vmvc run")
@@ -163,6 +169,7 @@ SCHEMAS: Final[Mapping[str, Callable[[], Schema]]] = {
     "journal": journal_schema,
     "summary": summary_schema,
     "claims": claims_schema,
+    "explain": explain_schema,
     "compare": compare_schema,
     "run": run_schema,
 }

@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "run": "Run experiments, or take up an interrupted run.",
     "show": "Print the results of a run.",
     "claims": "Print what a run's numbers say of each claim.",
+    "explain": "Print the lesson's tables, filled from what a run has recorded.",
     "compare": "Compare runs with a reference.",
     "report": "Draw a run's report: a page, Markdown or tables.",
     "plot": "Draw one quantity of a run for a paper.",

@@ -22,7 +22,7 @@ from vmvc import dictionary, schema
     "--dictionary", "as_words", is_flag=True, help="Print the dictionary of results: every column and key."
 )
 def command(name: str, folder: Path | None, as_words: bool) -> None:
-    """Print the JSON Schema of NAME: experiment, journal, run, summary, claims or compare."""
+    """Print the JSON Schema of NAME: experiment, journal, run, summary, claims, compare or explain."""
     if folder is not None:
         for path in (*schema.write_schemas(folder), _write_dictionary(folder)):
             click.echo(path)

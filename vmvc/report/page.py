@@ -22,8 +22,8 @@ ACCOUNT_WORDS: Final = {
     "memory": (
         "Memory, by its names",
         (
-            "There is no one figure. Processes, cgroup and host count the same pages in three ways: parts of "
-            "one account add up, accounts never do. Process figures miss what the kernel holds for the "
+            "There is no one figure. Processes, cgroup, guest and host count the same pages in their own ways: "
+            "parts of one account add up, accounts never do. Process figures miss what the kernel holds for the "
             "guest; cgroups miss helpers outside; what the host has less of has it all, and its own noise."
         ),
     ),

@@ -16,11 +16,13 @@ from vmvc.report.figures import Cell, Grown, Line, Part, Phase, Ratio, Series, S
 ACCOUNTS: Final = {
     "memory": {
         "Processes, by proportional share (PSS)": {"own": "memory.pss", "helpers": "memory.helpers_pss"},
+        "Daemons that serve all instances (PSS)": {"shared": "memory.shared_pss"},
         "Cgroup": {
             "anonymous": "memory.cgroup_anon",
             "page cache": "memory.cgroup_file",
             "kernel": "memory.cgroup_kernel",
         },
+        "Guest, by its own account": {"used": "memory.guest_used"},
         "Host": {"less available": "memory.host_drop"},
     },
     "disk": {"Allocated": {"only this instance's": "disk.unique", "shared": "disk.shared"}},
