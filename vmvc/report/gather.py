@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
-from vmvc import results
+from vmvc import explain, results
 from vmvc.plan import Condition as Planned
 from vmvc.plan import show_level
 from vmvc.records import Comparison, FindingRecord, Summary, SummaryRow, Trend, TrialRecord
@@ -85,7 +85,7 @@ def _view(stuff: Material) -> View:
             for one, after in zip_longest(stuff.trials, stuff.trials[1:])
         ),
         recorded=stuff.recorded,
-        layers=surroundings.layers(stuff),
+        explained=explain.tables(stuff.head, stuff.about, stuff.summary),
         method=tuple(surroundings.method(stuff)),
         environment=tuple(surroundings.environment(stuff)),
         source=clean(stuff.source),

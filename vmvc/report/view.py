@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vmvc.records import EventRecord, FindingRecord
+from vmvc.records_explain import Explained
 from vmvc.report.figures import Cell, Grown, Line, Part, Phase, Ratio, Series, Slope
 
 ACCOUNTS: Final = {
@@ -122,14 +123,6 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Layers:
-    """The lesson's table of layers: a row is a layer, from the hardware up, a column a backend."""
-
-    backends: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[str, ...]], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Fact:
     """One fact about isolation: what it means, and its words in each condition."""
 
@@ -185,7 +178,7 @@ class View:
     findings: tuple[FindingRecord, ...]
     trials: tuple[Trial, ...]
     recorded: int
-    layers: Layers
+    explained: Explained
     method: tuple[tuple[str, str], ...]
     environment: tuple[Facts, ...]
     source: str
