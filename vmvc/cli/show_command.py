@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from vmvc import checksums, report, results
+from vmvc import checksums, results
 from vmvc.cli.results import print_results, tell_changed
 from vmvc.runs import newest
 
@@ -25,9 +25,10 @@ def command(run: Path, as_json: bool, rebuild: bool, everything: bool) -> None:
     tell_changed(checksums.changed(folder))
     summary = results.rebuild(folder) if rebuild else results.summary_of(folder)
     if rebuild:
+        from vmvc import report
+
         report.write(folder, summary)
     if as_json:
         click.echo(summary.model_dump_json(exclude_none=True, indent=1))
         return
-    verdicts = results.verdicts(folder / "journal.jsonl")
-    print_results(summary, folder, verdicts, everything=everything)
+    print_results(summary, folder, results.verdicts_of(folder), everything=everything)
