@@ -173,12 +173,7 @@ class Inside(Metric):
 
     def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
         instance = scene.instance
-        # Stamps of the kernel's log come from the CPU's counter; /proc/uptime loses ticks on a busy host.
-        before = CLOCK.now()
-        asked = ["sh", "-c", "echo now >/dev/kmsg; dmesg"]
-        self.log = instance.run(asked, timeout=60).stdout.decode()
-        now = _stamp("now$", self.log)
-        self.zero = (before - now, CLOCK.now() - now)
+        self.log = instance.run(["dmesg"], timeout=60).stdout.decode()
         self.less = self._memory(scene)
         assert instance.run(["sh", "-c", self.HOLDS], timeout=60).returncode == 0
         self.more = self._memory(scene)
@@ -212,11 +207,11 @@ def test_a_machine_boots_when_its_own_clock_says_and_holds_what_its_guest_holds(
     instants = [events[name] for name in order]
     assert instants == sorted(instants)
     assert events["created"] < events["started"] < events["init"]
-    init = _stamp("Run /init as init process", inside.log)
-    # A guest's clock begins with its kernel, whose first line waits for the console.
-    assert events["requested"] < inside.zero[1]
-    assert inside.zero[0] < events["kernel"] < inside.zero[1] + init
-    assert inside.zero[0] + init < events["init"] < inside.zero[1] + init + 5e9
+    # Its first line waits for the console. An emulated guest's clock loses time on a busy host, it gains none.
+    booted = _stamp("Run /init as init process", inside.log) - _stamp(
+        r".*console \[ttyS0\] enabled", inside.log
+    )
+    assert booted - 0.1e9 < events["init"] - events["kernel"] < 4 * booted + 2e9
     assert (values(outcome)["code"], values(outcome)["orderly"]) == (0, 1)
     assert events["stop_requested"] < events["stopped"] < events["gone"]
 
