@@ -207,7 +207,7 @@ def test_a_machine_boots_when_its_own_clock_says_and_holds_what_its_guest_holds(
     instants = [events[name] for name in order]
     assert instants == sorted(instants)
     assert events["created"] < events["started"] < events["init"]
-    # Its first line waits for the console. An emulated guest's clock loses time on a busy host, it gains none.
+    # Its first line waits for the console. An emulated guest's clock may lose time on a busy host.
     booted = _stamp("Run /init as init process", inside.log) - _stamp(
         r".*console \[ttyS0\] enabled", inside.log
     )
