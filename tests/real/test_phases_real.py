@@ -169,7 +169,11 @@ class Inside(Metric):
     says = "for this test"
     observes = Observes.READY
     quantities: ClassVar[tuple[Quantity, ...]] = ()
-    HOLDS = "mkfifo /full; sleep 600 </full & dd if=/dev/zero of=/full bs=64M count=1 2>/dev/null & sleep 2"
+    # dd fills its buffer and then waits for a reader, which takes one byte as the proof.
+    HOLDS = (
+        "mkfifo /full; exec 3<>/full; dd if=/dev/zero of=/full bs=64M count=1 2>/dev/null & "
+        "dd bs=1 count=1 of=/dev/null <&3 2>/dev/null; sleep 600 <&3 >/dev/null 2>&1 &"
+    )
 
     def observe(self, scene: Scene) -> Iterable[Reading | Absent]:
         instance = scene.instance
