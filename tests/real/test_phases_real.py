@@ -221,7 +221,8 @@ def test_a_machine_boots_when_its_own_clock_says_and_holds_what_its_guest_holds(
 
     less, more = inside.less, inside.more
     assert more["guest_used"] - less["guest_used"] == pytest.approx(64 * MIB, abs=8 * MIB)
+    # Some of it lies in memory that the guest had used before: that is the host's loss already.
     for name in ("rss", "pss", "uss"):
-        assert 60 * MIB < more[name] - less[name] < 84 * MIB, name
+        assert 24 * MIB < more[name] - less[name] < 84 * MIB, name
     assert more["rss"] == pytest.approx(inside.told["rss"], abs=4 * MIB)
     assert more["shared_pss"] > 0
