@@ -243,7 +243,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
     r"is already in use by container": "remove what an earlier run left behind: vmvc clean",
     r"exec format error": "the image is for another CPU architecture; use one for this host",
     r"hybrid mode not supported": "boot with one version of cgroups, or choose another: options.runtime",
-    r"network enabled in root network namespace": "give this runsc the runtimeArgs --network=host, or upgrade it",
+    r"network enabled in root network namespace": "give runsc runtimeArgs --network=host, or upgrade it",
     r"fork/exec \S+: no such file": "install the runtime's program, or choose another: options.runtime",
     r"executable file not found|no such file or directory": _MISSING,
     r"permission denied.*unknown": "make the guest's command executable in the image",
