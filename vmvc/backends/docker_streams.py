@@ -39,10 +39,15 @@ class Frames:
             yield channel, payload
 
 
-def pump(response: requests.Response, name: str) -> Pump:
-    """Read a streamed answer in a thread of its own."""
+def pump(response: requests.Response, name: str, heard: Callable[[bytes], None] = lambda data: None) -> Pump:
+    """Read a streamed answer in a thread of its own, in which ``heard`` is called with what arrives."""
 
-    return Pump(lambda: _read(response, name), lambda: _cancel(response), name=name)
+    def source() -> bytes:
+        data = _read(response, name)
+        heard(data)
+        return data
+
+    return Pump(source, lambda: _cancel(response), name=name)
 
 
 HEADERS_WITHIN: Final = 1.0
@@ -64,9 +69,7 @@ def pump_log(ask: Callable[[float], requests.Response], name: str) -> Pump:
                 answer = ask(HEADERS_WITHIN)
                 _wire(answer).settimeout(None)
                 answers.append(answer)
-        if not answers:
-            return b""
-        return _read(answers[0], name)
+        return _read(answers[0], name) if answers else b""
 
     def unblock() -> None:
         closed.set()

@@ -182,7 +182,7 @@ class LibvirtBackend(Backend):
             "domain_xml": xml,
             "command_line": command_line,
         }
-        return Preparation(facts, tuple(libvirt_host.memory_findings(guest.made.memory)))
+        return Preparation(facts, (*libvirt_host.memory_findings(guest.made.memory), *_pids_findings(guest)))
 
     def forget(self, guest: Guest) -> None:
         if guest.machine is not None:
@@ -234,6 +234,16 @@ class LibvirtBackend(Backend):
             disk_cache=options.disk_cache,
             owner=libvirt_host.owner(capabilities),
             confinements=libvirt_host.confinements(capabilities),
+        )
+
+
+def _pids_findings(guest: Guest) -> Iterator[Finding]:
+    if guest.pids is not None:
+        yield Finding(
+            "libvirt.pids",
+            Severity.INFO,
+            "a machine's own kernel decides how many processes it runs: guest.pids limits nothing there",
+            "compare without guest.pids, or set kernel.pid_max in the guest",
         )
 
 
