@@ -12,7 +12,7 @@ SHELL := bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz schemas journals constraints engines venv validators down clean
+.PHONY: help demo test check bench fuzz schemas journals pictures constraints engines venv validators down clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## list the commands
@@ -28,8 +28,10 @@ test: engines venv validators check  ## check, then every test, against real eng
 	failed=0
 	echo 'test: pytest, all that needs no engine'
 	$(BIN)/pytest -n auto --maxprocesses 4 --ignore tests/real || failed=1
-	echo 'test: pytest, on the real engines, one at a time'
-	$(BIN)/pytest tests/real --durations 20 || failed=1
+	echo 'test: pytest, on the real engines, what weighs the host: one at a time'
+	$(BIN)/pytest tests/real -m quiet --durations 10 || failed=1
+	echo 'test: pytest, on the real engines, the rest: two at a time'
+	$(BIN)/pytest tests/real -m 'not quiet' -n 2 --dist loadgroup --durations 20 || failed=1
 	exit $$failed
 
 check: venv  ## lint, format, types, layers, dependencies: silent where all is well (about 30 s)
@@ -63,6 +65,9 @@ schemas: venv  ## write schemas/ anew from the models
 
 journals: venv  ## keep a run of this version in tests/files/journals, which later ones must read
 	@$(BIN)/python -m tests.journals
+
+pictures: venv  ## take the README's pictures anew, in the browser
+	@VMVC_PICTURES=write $(BIN)/pytest -q -p no:cacheprovider tests/real/test_pictures.py
 
 constraints:  ## choose the newest allowed versions of all dependencies anew
 	@scratch=$$(mktemp -d)

@@ -112,12 +112,12 @@ def test_the_command_lists_and_compares_with_its_exit_codes(tmp_path: Path) -> N
     assert said.code == 0
     assert len(said.out.splitlines()) == 3
     a, b = "results/e/a", "results/e/b"
-    said = command("compare", a, b, "--fail-on", "worse", "--markdown", "out.md", cwd=tmp_path)
+    said = command("compare", a, b, "--fail-on", "worse", "--output", "out.md", cwd=tmp_path)
     assert said.code == 1
     assert "slower (worse)" in said.out
     assert "slower (worse)" in (tmp_path / "out.md").read_text()
     said = command("compare", b, a, "--fail-on", "worse", "--json", cwd=tmp_path)
     assert said.code == 0
     assert json.loads(said.out)["runs"][0]["rows"][0]["verdict"] == "faster"
-    for bad in ((a, a), (a, "nowhere"), (a, b, "--tolerance", "5"), (a, b, "--markdown", "out.md")):
+    for bad in ((a, a), (a, "nowhere"), (a, b, "--tolerance", "5"), (a, b, "--output", "out.md")):
         assert command("compare", *bad, cwd=tmp_path).code == 2

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import VMVC, vmvc
-from vmvc.cli import COMMANDS
+from vmvc.cli import COMMANDS, text
 
 FAKE = """\
 name: first
@@ -390,3 +390,15 @@ def test_a_missing_sdk_breaks_only_its_backend(tmp_path: Path, fake: Callable[..
     path.write_text("name: needs\nbackends: [fake, libvirt]\nmetrics: [startup]\n")
     said = vmvc("validate", path, cwd=tmp_path, env=environment)
     assert (said.code, "pip install 'vmvc[libvirt]'" in said.err) == (3, True)
+
+
+@pytest.mark.parametrize("cells", [["x", "1", "日本"], ["\x1b[31m", "22222", ""], ["", "", ""]])
+def test_a_pipe_gets_the_same_lines_as_a_wide_terminal(
+    cells: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns, rows = ["a", "日本b", "c"], [cells, ["é", "22222", "-"]]
+    text.write(columns, rows, right=["c"])
+    plainly = capsys.readouterr().out
+    monkeypatch.setattr(text, "_aligned", lambda *_: [])
+    text.write(columns, rows, right=["c"])
+    assert capsys.readouterr().out == plainly

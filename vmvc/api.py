@@ -121,7 +121,7 @@ class Run:
     @cached_property
     def verdicts(self) -> tuple[VerdictRecord, ...]:
         """A verdict on each claim; none where the experiment has no claims."""
-        return results.verdicts(self._journal)
+        return results.verdicts_of(self.folder)
 
     @property
     def findings(self) -> tuple[FindingRecord, ...]:

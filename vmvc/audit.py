@@ -9,7 +9,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from vmvc import journal, results, schema, seal
+from vmvc import journal, results, schema
 from vmvc.errors import Fault, ResultsError
 
 
@@ -26,7 +26,7 @@ def audit(folder: Path) -> Iterator[Fault]:
 
 
 def _summary(lines: Path) -> str:
-    return seal.sealed(results.summarise(lines), lines).model_dump_json(exclude_none=True, indent=1) + "\n"
+    return results.made(lines)[0].model_dump_json(exclude_none=True, indent=1) + "\n"
 
 
 def _claims(lines: Path) -> str:

@@ -11,10 +11,11 @@ from typing import Final
 
 from pydantic_core import PydanticCustomError
 
-from vmvc import claims, durable, journal, seal, stats
+from vmvc import durable, journal, seal, stats
 from vmvc.attempts import Attempts, attempts_of, stops_of, trials_of, with_last
-from vmvc.comparisons import comparisons, trends
+from vmvc.comparisons import beaten_hosts, comparisons, trends
 from vmvc.errors import ResultsError, StorageError
+from vmvc.nesting import nested_of
 from vmvc.plan import Condition, Plan, show_level
 from vmvc.records import (
     FindingRecord,
@@ -33,12 +34,17 @@ from vmvc.stopping import says
 
 SERIES_COLUMNS: Final = ("run", "trial", "block", "position", "warmup", "backend", "condition")
 MEASUREMENT_COLUMNS: Final = (*SERIES_COLUMNS, "metric", "quantity", "value", "unit")
+ITERATION_COLUMNS: Final = (
+    *SERIES_COLUMNS,
+    *("metric", "quantity", "iteration", "discarded", "value", "unit"),
+)
 SUMMARY_COLUMNS: Final = (
     *("backend", "condition", "metric", "quantity", "unit", "better"),
     *("n", "failed", "failed_low", "failed_high", "retried", "attempts", "planned"),
     *("median", "low", "high", "needs", "q1", "q3", "min", "max", "mean", "sd"),
     *("p90", "p90_low", "p90_high", "p95", "p95_low", "p95_high", "p99", "p99_low", "p99_high"),
-    *("resolution", "outliers", "tau", "tau_p", "lag1", "flags", "reason"),
+    *("resolution", "outliers", "tau", "tau_p", "lag1"),
+    *("iterations", "sd_within", "sd_between", "iterations_best", "flags", "reason"),
 )
 
 Key = tuple[str, str, str]
@@ -52,19 +58,29 @@ def rebuild(folder: Path) -> Summary:
     """
     path = folder / "journal.jsonl"
     head = journal.head(path)
-    summary = seal.sealed(summarise(path), path)
+    summary, found = made(path)
     try:
         _write_measurements(folder / "measurements.csv", head, path)
         durable.write(folder / "summary.json", summary.model_dump_json(exclude_none=True, indent=1) + "\n")
         durable.write(folder / "summary.csv", _summary_csv(head, summary))
-        durable.write(folder / "claims.json", claims_json(verdicts(path)))
+        durable.write(folder / "claims.json", found)
         _write_series(folder, head, path)
+        _write_iterations(folder / "iterations.csv", head, path)
     except OSError as error:
         raise StorageError(
             f"{folder}: the results cannot be written: {error.strerror}; the journal is whole",
             hint=f"make room, then: vmvc show --rebuild {folder}",
         ) from error
     return summary
+
+
+def made(path: Path) -> tuple[Summary, str]:
+    """Return what stands in summary.json and in claims.json, made from the journal.
+
+    Raises: ResultsError.
+    """
+    found = claims_json(verdicts(path))
+    return seal.sealed(summarise(path).model_copy(update={"claims": seal.digest(found)}), path), found
 
 
 def summary_of(folder: Path) -> Summary:
@@ -84,6 +100,8 @@ def verdicts(path: Path) -> tuple[VerdictRecord, ...]:
     head = journal.head(path)
     if not head.claims:
         return ()
+    from vmvc import claims
+
     try:
         return claims.verdicts(head, list(conditions_of(head)), trials_of(path))
     except PydanticCustomError as error:
@@ -91,6 +109,17 @@ def verdicts(path: Path) -> tuple[VerdictRecord, ...]:
             f"{path}:1: a claim does not fit its quantity: {error.message()}",
             hint="restore the journal from a copy",
         ) from error
+
+
+def verdicts_of(folder: Path) -> tuple[VerdictRecord, ...]:
+    """Return the verdicts of a run: what claims.json says where it fits the journal, else made anew.
+
+    Raises: ResultsError.
+    """
+    path = folder / "journal.jsonl"
+    if not journal.head(path).claims:
+        return ()
+    return seal.stored_verdicts(folder) or verdicts(path)
 
 
 def claims_json(found: tuple[VerdictRecord, ...]) -> str:
@@ -146,6 +175,8 @@ class Cells:
             cell = self._cells[trial.condition, reading.metric, reading.quantity]
             cell.values.append(reading.value)
             cell.blocks.append(trial.block)
+            if (nested := nested_of(trial, reading)) is not None:
+                cell.nested.append(nested)
             if reading.resolution is not None:
                 cell.resolution = max(cell.resolution or 0.0, reading.resolution)
         for absent in trial.absent:
@@ -192,6 +223,8 @@ def summarise(path: Path) -> Summary:
     ]
     made = (_times(finding, count) for finding, count in cells.findings.items())
     baseline = head.baseline or next(iter(head.axes), "")
+    compared = tuple(comparisons(conditions, head.quantities, cells.find, baseline, head.seed))
+    bare = head.isolation.get(baseline) == "none"
     return Summary(
         run=head.run,
         name=head.name,
@@ -204,11 +237,12 @@ def summarise(path: Path) -> Summary:
             *cells.attempts.findings(),
             *_about_stops(tuple(stops.values())),
             *flagged(rows),
+            *(beaten_hosts(compared, head.quantities) if bare else ()),
         ),
         stops=tuple(stops.values()),
         rows=tuple(rows),
         baseline=baseline,
-        comparisons=tuple(comparisons(conditions, head.quantities, cells.find, baseline, head.seed)),
+        comparisons=compared,
         trends=tuple(trends(conditions, head.quantities, cells.find)),
     )
 
@@ -314,6 +348,25 @@ def _write_series(folder: Path, head: RunRecord, source: Path) -> None:
                         continue
                     for row in series.rows:
                         writer.row([*left, *(_cell(row.get(name)) for name in names), *right])
+
+
+def _write_iterations(path: Path, head: RunRecord, source: Path) -> None:
+    """Write the values within trials, those to discard first; a run without any has no such file."""
+    if not any(one.rule for one in head.quantities):
+        return
+    factors = factors_of(head)
+    with durable.writing(path) as file:
+        writer = SheetWriter(file)
+        writer.row([*ITERATION_COLUMNS, *factors])
+        for trial in trials_of(source):
+            left, right = _left(head.run, trial), _right(trial, factors)
+            for one in trial.readings:
+                numbered = enumerate([*(one.warmups or ()), *(one.iterations or ())], 1)
+                about, early = [*left, one.metric, one.quantity], len(one.warmups or ())
+                writer.rows(
+                    [*about, str(place), show_level(place <= early), number(value), one.unit, *right]
+                    for place, value in numbered
+                )
 
 
 def _summary_csv(head: RunRecord, summary: Summary) -> str:

@@ -58,6 +58,13 @@ def newest(folder: Path) -> Path:
     return runs[-1]
 
 
+def holds_experiments(folder: Path) -> bool:
+    """Say whether the folder is one of results: it holds experiments' folders, and is none itself."""
+    if any((folder / name).exists() or any(folder.glob(f"*/{name}")) for name in _LEFT):
+        return False
+    return any(any(folder.glob(f"*/*/{name}")) for name in _LEFT)
+
+
 def overviews(folder: Path) -> Iterator[Overview]:
     """Yield each run below ``results/EXPERIMENT``, by experiment, the oldest first.
 
@@ -114,5 +121,5 @@ def _overview(path: Path) -> Overview:
         planned=planned,
         measured=counts["measured"],
         failed=counts["failed"],
-        verdicts=dict(sorted(Counter(one.verdict for one in results.verdicts(path)).items())),
+        verdicts=dict(sorted(Counter(one.verdict for one in results.verdicts_of(path.parent)).items())),
     )

@@ -30,7 +30,7 @@ from vmvc.contract import (
     Tag,
 )
 from vmvc.errors import EngineError, Fault, ImageError, InputError
-from vmvc.spec import BUILT_IN_IMAGES, DiskImage, GuestSpec, ReadyConsole
+from vmvc.spec import BUILT_IN_IMAGES, DiskImage, GuestSpec, OciImage, ReadyConsole
 from vmvc.units import show_bytes
 
 LOG: Final = {"Type": "json-file", "Config": {"max-size": "16m", "max-file": "2"}}
@@ -140,6 +140,9 @@ class DockerBackend(Backend):
         with translated("bring the image", failure=ImageError):
             self._images[_key(guest)] = images.docker_image(guest.image, self._engine().api, guest.folder)
 
+    def pulls(self, guest: Guest) -> bool:
+        return isinstance(guest.image, OciImage)
+
     def instance(self, tag: Tag, guest: Guest) -> DockerInstance:
         image = self._images.get(_key(guest))
         body = None if image is None else self._body(guest, image, tag.labels())
@@ -219,6 +222,8 @@ class DockerBackend(Backend):
         }
         if command is not None:
             body |= {"Entrypoint": list(command), "Cmd": []}
+        if guest.pids is not None:
+            body["HostConfig"]["PidsLimit"] = guest.pids
         if guest.cpuset is not None:
             body["HostConfig"]["CpusetCpus"] = guest.cpu_list
         if self._options.runtime is not None:
@@ -266,7 +271,7 @@ def _judge(
             f"the engine has no network '{options.network}', it knows {', '.join(sorted(networks))}",
             f"docker network create {options.network}",
         )
-    for key, limit in (("MemoryLimit", "memory"), ("CpuCfsQuota", "CPU")):
+    for key, limit in (("MemoryLimit", "memory"), ("CpuCfsQuota", "CPU"), ("PidsLimit", "pids")):
         if not info.get(key, True):
             yield Finding(
                 f"docker.no-{limit.lower()}-limit",

@@ -1,4 +1,4 @@
-"""A run's folder -> its report: a page, Markdown, or tables for LaTeX and spreadsheets."""
+"""A run's folder -> its report: a page, Markdown or tables; a folder of results -> the index of its runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from vmvc import report
 from vmvc.cli.options import force_option, refuse_bundle, refuse_existing
-from vmvc.runs import newest
+from vmvc.runs import holds_experiments, newest
 from vmvc.wording import listed
 
 
@@ -22,7 +22,13 @@ from vmvc.wording import listed
 )
 @force_option
 def command(run: Path, output: Path | None, force: bool) -> None:
-    """Draw the report of RUN, a run's folder; an experiment's folder stands for its newest run."""
+    """Draw the report of RUN, a run's folder; an experiment's folder stands for its newest run.
+
+    A folder of results, with experiments in it, gets one page over all runs: index.html.
+    """
+    if holds_experiments(run):
+        _index(run, output, force)
+        return
     if output is not None:
         if output.suffix not in report.FORMS:
             raise click.UsageError(
@@ -38,3 +44,15 @@ def command(run: Path, output: Path | None, force: bool) -> None:
         return
     report.write_file(output, report.FORMS[output.suffix](report.view_of(folder)))
     click.echo(output)
+
+
+def _index(folder: Path, output: Path | None, force: bool) -> None:
+    from vmvc.report import index
+
+    if output is not None and output.suffix != ".html":
+        raise click.UsageError(f"--output {output}: an index is a page; expected a file that ends in .html")
+    path = output or folder / index.NAME
+    if output is not None or index.is_foreign(path):
+        refuse_existing([path], force)
+    report.write_file(path, index.page_of(folder))
+    click.echo(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from vmvc import report, results
+from vmvc import results
 from vmvc.cli.options import refuse_bundle
 from vmvc.cli.summary import print_summary
 from vmvc.cli.verdicts import print_verdicts
@@ -24,12 +24,14 @@ def command(run: Path, as_json: bool, rebuild: bool) -> None:
     folder = newest(run)
     summary = results.rebuild(folder) if rebuild else results.summary_of(folder)
     if rebuild:
+        from vmvc import report
+
         report.write(folder, summary)
     if as_json:
         click.echo(summary.model_dump_json(exclude_none=True, indent=1))
         return
     print_summary(summary, folder)
-    found = results.verdicts(folder / "journal.jsonl")
+    found = results.verdicts_of(folder)
     if found:
         click.echo("\nclaims:")
         print_verdicts(found, spoilers=False)
