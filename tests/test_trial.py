@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -38,8 +39,8 @@ THERE = [name for name in EVENTS if name not in ("kernel", "init", "network")]
 class Probe(Metric):
     """Remembers what it was shown."""
 
-    name: ClassVar[str] = "probe"
-    quantities: ClassVar[tuple[Quantity, ...]] = (Quantity("seen", "1", "neutral", "Events seen."),)
+    name = "probe"
+    quantities = (Quantity("seen", "1", "neutral", "Events seen."),)
     observes: ClassVar[Observes] = Observes.READY
     says: ClassVar[str] = "for tests"
 
@@ -61,7 +62,7 @@ class Probe(Metric):
 class Last(Probe):
     """The same, over the whole trial."""
 
-    name: ClassVar[str] = "last"
+    name = "last"
     observes: ClassVar[Observes] = Observes.EVENTS
 
 
@@ -144,7 +145,7 @@ def test_metrics_see_their_moment(tmp_path: Path) -> None:
 
 def test_a_metric_that_runs_commands_inside_is_asked_after_those_that_only_look(tmp_path: Path) -> None:
     class Inside(Probe):
-        name: ClassVar[str] = "inside"
+        name = "inside"
         runs_inside: ClassVar[bool] = True
 
     outcome = Bench(tmp_path).run(Inside(), Probe())
@@ -223,3 +224,14 @@ def test_an_instance_is_a_handle_that_touches_nothing(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     assert isinstance(bench.backend.instance(Tag("r", 1, "h:1:1"), GUEST), FakeInstance)
     assert not bench.log.exists()
+
+
+@pytest.mark.parametrize("step", ["create", "start"])
+def test_a_step_that_returns_too_late_has_failed(tmp_path: Path, step: str) -> None:
+    outcome = Bench(tmp_path, **{step: 0.2}).run(Probe(), timeout=0.1)
+    assert outcome.failure is not None
+    assert outcome.failure[0] == step
+    assert re.fullmatch(
+        rf"{step} returned after [23]\d\d ms; each step may take 100 ms", outcome.failure[1].what
+    )
+    assert outcome.readings == []

@@ -70,6 +70,21 @@ def memory(folder: Path) -> Mapping[str, int | Unavailable]:
     return {figure: _figure(place, texts) for figure, place in places.items()}
 
 
+def kills(folder: Path) -> int | Unavailable:
+    """Return how many processes the kernel has killed because this cgroup was at its memory limit."""
+    for name in ("memory.events", "memory.oom_control"):
+        if (folder / name).exists():
+            return _figure(f"{name} oom_kill", {name: _read(folder / name)})
+    return Unavailable(f"the cgroup {folder} counts no kills")
+
+
+def swapped(folder: Path) -> int | Unavailable:
+    """Return the bytes of the cgroup's memory that are in swap."""
+    if (folder / "memory.swap.current").exists():
+        return _figure("memory.swap.current", {"memory.swap.current": _read(folder / "memory.swap.current")})
+    return _figure("memory.stat total_swap", {"memory.stat": _read(folder / "memory.stat")})
+
+
 def slack() -> int:
     """Return the bytes by which ``current`` and ``peak`` may be too high."""
     return CHARGE_BATCH * PAGESIZE * (os.cpu_count() or 1)

@@ -113,6 +113,11 @@ class ConsoleTap:
         with self._lock:
             return b"".join(chunk for _, chunk in self._tail)
 
+    def found(self, pattern: re.Pattern[str]) -> str:
+        """Return the first group of the pattern's first match in what is kept, printable; "" for none."""
+        match = pattern.search(_CONTROL.sub("", (self.head + self.tail).decode(errors="replace")))
+        return match[1] if match else ""
+
     def last_lines(self, count: int) -> str:
         """Return the last non-empty lines, printable, each cut at 200 characters."""
         text = _CONTROL.sub("", (self.head + self.tail).decode(errors="replace"))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any, ClassVar, Final, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -63,13 +64,18 @@ class Finding:
 class Quantity:
     """One named value of a metric.
 
-    ``unit`` is ``"s"``, ``"B"`` or ``"1"`` (a count or a ratio); ``says`` is one sentence of meaning.
+    ``unit`` is one of ``vmvc.units.UNITS``: ``"s"``, ``"B"``, ``"1"`` (a count or a ratio), ``"B/s"``...;
+    ``says`` is one sentence of meaning. ``rule``: how iterations within a trial become its one value, ""
+    where there are none. ``host_best``: no guest can be better than the bare host, so one that is 3% better
+    is a finding.
     """
 
     name: str
     unit: str
     better: Literal["lower", "higher", "neutral"]
     says: str
+    rule: Literal["", "mean", "median"] = ""
+    host_best: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +83,28 @@ class Reading:
     """One measured value of a quantity, in its unit.
 
     ``resolution``, in that unit: the true value lies in [value - resolution, value]; ``None``: not known.
+    ``iterations``: the values within this trial that ``value`` is made of by the quantity's ``rule``, in
+    their order; no independent samples, so never pooled. ``warmups``: those before them, in no statistic.
     """
 
     quantity: str
     value: float
     resolution: float | None = None
+    iterations: tuple[float, ...] = ()
+    warmups: tuple[float, ...] = ()
+
+    @classmethod
+    def over(
+        cls,
+        quantity: Quantity,
+        iterations: Sequence[float],
+        *,
+        warmups: Sequence[float] = (),
+        resolution: float | None = None,
+    ) -> Reading:
+        """Make the trial's value of its iterations, by the rule of the quantity."""
+        value = median(iterations) if quantity.rule == "median" else fmean(iterations)
+        return cls(quantity.name, value, resolution, tuple(iterations), tuple(warmups))
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +278,12 @@ class Guest:
     env: Mapping[str, str] = field(default_factory=dict)
     boot: Literal["command", "systemd"] = "command"
     folder: Path = Path()
+    pids: int | None = None
+    """Most processes and threads at a time; ``None``: no limit is asked for."""
     cpuset: tuple[int, ...] | None = None
     """CPUs of the host that all of the guest must stay on; ``None``: it is free."""
+    reach: tuple[int, ...] = ()
+    """Guest ports that metrics must reach from the host."""
 
     @property
     def cpu_list(self) -> str:
@@ -268,11 +295,12 @@ class Guest:
         """Guest ports that the host must reach."""
         match self.ready:
             case ReadyHttp(http=probe):
-                return (probe.port,)
+                probed: tuple[int, ...] = (probe.port,)
             case ReadyTcp(tcp=probe):
-                return (probe.port,)
+                probed = (probe.port,)
             case _:
-                return ()
+                probed = ()
+        return tuple(dict.fromkeys((*probed, *self.reach)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +309,25 @@ class Preparation:
 
     facts: Mapping[str, Scalar] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the platform holds an instance to; ``None`` where it sets no limit, with the reason in ``absent``.
+
+    ``cpus``: CPU seconds per second; ``memory``: bytes; ``pids``: processes and threads at a time.
+    ``held_by``: a ``cgroup`` of the host, or the ``machine``, whose size is the limit.
+    """
+
+    cpus: float | None = None
+    memory: int | None = None
+    pids: int | None = None
+    held_by: Literal["", "cgroup", "machine"] = ""
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_LIMIT: Final = "this backend sets no limit"
+"""Why a backend that promises nothing has no limits."""
 
 
 class ByteStream(Protocol):
@@ -405,6 +452,13 @@ class Instance(ABC):
     @abstractmethod
     def disk(self) -> DiskUsage:
         """Return the bytes on the host's storage."""
+
+    def limits(self) -> Limits:
+        """Return what the platform has been told to hold the instance to; nothing is measured.
+
+        By default none: a metric that must not harm the host leaves such an instance alone.
+        """
+        return Limits(absent=dict.fromkeys(("cpus", "memory", "pids"), NO_LIMIT))
 
     @abstractmethod
     def stop(self, *, timeout: float) -> None:
@@ -561,10 +615,16 @@ Observation = Reading | Absent | Finding | Series
 
 
 class Metric(ABC):
-    """Something to measure: declares its quantities and turns a scene into readings."""
+    """Something to measure: declares its quantities and turns a scene into readings.
 
-    name: ClassVar[str]
-    quantities: ClassVar[tuple[Quantity, ...]]
+    An experiment may have several metrics of one class under names of its own (``cpu: {kind: workload}``), so
+    no options model has a field ``kind``.
+    """
+
+    name: str
+    """Of the class: its kind, which an experiment asks for. Of an object: its name in the experiment."""
+    quantities: tuple[Quantity, ...]
+    """Of the class: those of every object; empty where ``__init__`` sets them, by the options."""
     observes: ClassVar[Observes]
     loads_guest: ClassVar[bool] = False
     """True where measuring disturbs the guest: the metric then gets an instance of its own."""
@@ -574,8 +634,26 @@ class Metric(ABC):
     says: ClassVar[str]
     """One line for ``vmvc list metrics``."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, name: str = "") -> None:
         self.options = options
+        if name:
+            self.name = name
+
+    @classmethod
+    def presets(cls) -> Mapping[str, Metric]:
+        """Return ready-made objects by the name that asks for them, for ``vmvc list metrics``."""
+        return {}
+
+    def check(self, guest: Guest) -> Sequence[Finding]:
+        """Say, before the first trial, what this metric lacks in such a guest or on this host.
+
+        Changes nothing; an error stops the run. Every finding has a remedy.
+        """
+        return ()
+
+    def ports(self) -> tuple[int, ...]:
+        """Return guest ports that this metric must reach from the host, besides those of readiness."""
+        return ()
 
     def seconds(self) -> float:
         """Return how long one observation lasts by design (a settle time); for deadlines and estimates."""

@@ -24,9 +24,11 @@ METRICS: Final[Mapping[str, str]] = {
     "density": "vmvc.metrics.density:Density",
     "disk": "vmvc.metrics.disk:Disk",
     "isolation": "vmvc.metrics.isolation:Isolation",
+    "limits": "vmvc.metrics.limits:Limits",
     "memory": "vmvc.metrics.memory:Memory",
     "shutdown": "vmvc.metrics.shutdown:Shutdown",
     "startup": "vmvc.metrics.startup:Startup",
+    "workload": "vmvc.metrics.workload:Workload",
 }
 SDKS: Final[Mapping[str, str]] = {"docker": "vmvc", "libvirt": "vmvc[libvirt]"}
 """Top-level module of an SDK -> the requirement that installs it."""

@@ -269,6 +269,12 @@ class GuestSpec(Model):
     image: Name = Field(default="tiny", description="An image under `images`, or the built-in `tiny`.")
     cpus: int = Field(default=1, ge=1, le=1024, description="CPUs the guest may use.")
     memory: Size = Field(default=256 * 2**20, description="Memory limit of a container, memory of a machine.")
+    pids: int | None = Field(
+        default=None,
+        ge=16,
+        le=2**22,
+        description="Most processes and threads at a time, where the backend can hold that; else no limit.",
+    )
     command: Command | None = Field(
         default=None, description="Command to run (argv); by default the image's own."
     )
@@ -290,6 +296,9 @@ class GuestOverride(Model):
     image: Name | None = Field(default=None, description="Another image for this backend.")
     cpus: int | None = Field(default=None, ge=1, le=1024, description="CPUs for this backend.")
     memory: Size | None = Field(default=None, description="Memory for this backend.")
+    pids: int | None = Field(
+        default=None, ge=16, le=2**22, description="Most processes and threads for this backend."
+    )
     command: Command | None = Field(default=None, description="Command for this backend.")
     env: Mapping[EnvName, Argument] | None = Field(default=None, description="Environment for this backend.")
     boot: Literal["command", "systemd"] | None = Field(default=None, description="Boot for this backend.")

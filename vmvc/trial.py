@@ -33,6 +33,7 @@ from vmvc.contract import (
 )
 from vmvc.errors import CleanupError, DeadlineExceeded, Interrupted, Unavailable, VmvcError
 from vmvc.milestones import Milestones
+from vmvc.units import show_seconds
 
 DESTROY_TIMEOUT: Final = 60.0
 """Seconds that a destroy may take before the worker is ended and another one tries."""
@@ -185,10 +186,13 @@ class Trial:
         self._record("requested", now())
         instance.create()
         self._record("created", now())
+        self._in_time(self._outcome.events["requested"].at, "created")
 
         self._enter("start", job.timeout)
+        begun = now()
         instance.start()
         self._record("started", now())
+        self._in_time(begun, "started")
 
         with self._console(instance) as tap:
             self._enter("ready", job.timeout)
@@ -207,6 +211,19 @@ class Trial:
                 tap.begun(UNREAD)
             self._note(tap, milestones)
             self._stop(instance, tap, milestones)
+
+    def _in_time(self, since: int, event: str) -> None:
+        """Let a step that returned too late fail as one that never returned, whatever the engine says.
+
+        Raises: DeadlineExceeded.
+        """
+        took = (self._outcome.events[event].at - since) / 1e9
+        if took > self._job.timeout:
+            raise DeadlineExceeded(
+                f"{self._step} returned after {show_seconds(took)}; "
+                f"each step may take {show_seconds(self._job.timeout)}",
+                hint="see what holds the engine up, or give it more time (trials.timeout)",
+            )
 
     def _note(self, tap: probes.ConsoleTap | None, milestones: Milestones) -> None:
         """Take up what the guest and its platform have told so far."""

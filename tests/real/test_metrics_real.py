@@ -25,7 +25,7 @@ from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
 from vmvc.trial import Job, Outcome, Trial
 from vmvc.units import BYTES
 
-pytestmark = pytest.mark.real("docker")
+pytestmark = [pytest.mark.real("docker"), pytest.mark.quiet]
 
 MIB = 2**20
 HELD = 64 * MIB

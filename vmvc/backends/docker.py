@@ -222,6 +222,8 @@ class DockerBackend(Backend):
         }
         if command is not None:
             body |= {"Entrypoint": list(command), "Cmd": []}
+        if guest.pids is not None:
+            body["HostConfig"]["PidsLimit"] = guest.pids
         if guest.cpuset is not None:
             body["HostConfig"]["CpusetCpus"] = guest.cpu_list
         if self._options.runtime is not None:
@@ -269,7 +271,7 @@ def _judge(
             f"the engine has no network '{options.network}', it knows {', '.join(sorted(networks))}",
             f"docker network create {options.network}",
         )
-    for key, limit in (("MemoryLimit", "memory"), ("CpuCfsQuota", "CPU")):
+    for key, limit in (("MemoryLimit", "memory"), ("CpuCfsQuota", "CPU"), ("PidsLimit", "pids")):
         if not info.get(key, True):
             yield Finding(
                 f"docker.no-{limit.lower()}-limit",

@@ -20,7 +20,7 @@ from vmvc.backends import docker_host, docker_streams
 from vmvc.backends.docker_client import ask, reached_at, socket_of, translated
 from vmvc.backends.docker_events import Events
 from vmvc.backends.docker_host import HostSide
-from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Marks, Processes, Tag
+from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Limits, Marks, Processes, Tag
 from vmvc.errors import (
     CleanupError,
     DeadlineExceeded,
@@ -221,6 +221,15 @@ class DockerInstance(Instance):
         with suppress(Unavailable):
             return docker_host.disk(answer.json(), self._here())
         return docker_host.disk(answer.json(), None)
+
+    def limits(self) -> Limits:
+        """Return what the engine says of the container, which may be less than it was asked for."""
+        settings = self._look()["HostConfig"]
+        cpus = (settings.get("NanoCpus") or 0) / 10**9
+        memory, pids = int(settings.get("Memory") or 0), max(0, int(settings.get("PidsLimit") or 0))
+        given = {"cpus": cpus, "memory": memory, "pids": pids}
+        absent = {name: "no limit is set" for name, limit in given.items() if not limit}
+        return Limits(cpus or None, memory or None, pids or None, "cgroup", absent)
 
     def stop(self, *, timeout: float) -> None:
         """Have the engine send the image's stop signal, and wait; the engine is told never to kill."""

@@ -138,7 +138,7 @@ class FakeInstance(Instance):
         self._script.enter("create", self.tag)
         if (self._script.folder / GONE).exists():
             raise StepFailed("the image is gone", hint="fetch it first")
-        new = self._script.folder / f".new-{uuid.uuid4().hex}"
+        new = self._script.aside("new")
         new.mkdir(parents=True)
         (new / _LABELS).write_text(json.dumps(self.tag.labels()))
         try:
@@ -244,7 +244,7 @@ class FakeInstance(Instance):
         self._script.fail("destroy", self.tag)
         self._fail_some_times()
         if not self._script.options.leak:
-            gone = self._script.folder / f".gone-{uuid.uuid4().hex}"
+            gone = self._script.aside("gone")
             try:
                 self._folder.rename(gone)
             except FileNotFoundError:
@@ -339,6 +339,7 @@ class FakeBackend(Backend):
 
     def leftovers(self) -> Sequence[FakeInstance]:
         self._script.log("leftovers", self.name)
+        self._script.sweep_aside()
         found = []
         for labels in sorted(self._script.folder.glob(f"[!.]*/{_LABELS}")):
             try:
@@ -367,6 +368,17 @@ class _Scripted:
         self.options = options
         cache = Path(os.environ.get("VMVC_CACHE") or platformdirs.user_cache_dir("vmvc"))
         self.folder = Path(options.state) if options.state else cache / "fake"
+
+    def aside(self, why: Literal["new", "gone"]) -> Path:
+        """Return a new name for what is half made or half gone, which only this process knows about."""
+        return self.folder / f".{why}-{os.getpid()}-{uuid.uuid4().hex}"
+
+    def sweep_aside(self) -> None:
+        """Remove what dead processes have left half made or half gone."""
+        for folder in (*self.folder.glob(".new-*-*"), *self.folder.glob(".gone-*-*")):
+            pid = folder.name.split("-")[1]
+            if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def log(self, call: str, name: str) -> None:
         if self.options.log:

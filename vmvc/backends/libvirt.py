@@ -153,7 +153,7 @@ class LibvirtBackend(Backend):
             "domain_xml": xml,
             "command_line": command_line,
         }
-        return Preparation(facts, tuple(libvirt_host.memory_findings(guest.memory)))
+        return Preparation(facts, (*libvirt_host.memory_findings(guest.memory), *_pids_findings(guest)))
 
     def forget(self, guest: Guest) -> None:
         images.discard_bootable(guest)
@@ -191,6 +191,16 @@ class LibvirtBackend(Backend):
             disk_cache=options.disk_cache,
             owner=libvirt_host.owner(capabilities),
             confinements=libvirt_host.confinements(capabilities),
+        )
+
+
+def _pids_findings(guest: Guest) -> Iterator[Finding]:
+    if guest.pids is not None:
+        yield Finding(
+            "libvirt.pids",
+            Severity.INFO,
+            "a machine's own kernel decides how many processes it runs: guest.pids limits nothing there",
+            "compare without guest.pids, or set kernel.pid_max in the guest",
         )
 
 

@@ -20,7 +20,7 @@ from vmvc.backends.libvirt_connection import SYSTEM, Domain, Drivers, log_of, ro
 from vmvc.backends.libvirt_domain import Boot, Hardware, Places, domain_xml, mac
 from vmvc.backends.libvirt_files import Files
 from vmvc.backends.libvirt_process import Process
-from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Marks, Processes, Tag
+from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Limits, Marks, Processes, Tag
 from vmvc.errors import (
     CleanupError,
     DeadlineExceeded,
@@ -185,6 +185,11 @@ class LibvirtInstance(Instance):
             unique = libvirt_files.blocks([self._files.overlay] if below else [])
         absent = {} if below else {"virtual": "the guest has no disk: its root file system is in memory"}
         return DiskUsage(self._prepared.size, shared + unique, shared, unique, absent)
+
+    def limits(self) -> Limits:
+        """Return the machine's size: a guest cannot have more CPUs and memory than there are in it."""
+        absent = {"pids": "no limit is set: the guest's own kernel decides"}
+        return Limits(float(self.guest.cpus), self.guest.memory, None, "machine", absent)
 
     def stop(self, *, timeout: float) -> None:
         """Press the power button, and return when QEMU has ended.

@@ -18,7 +18,7 @@ from vmvc.backends.process_launch import Launched, Launcher, Plan
 from vmvc.backends.process_root import Recipe, image_footprint, remove
 from vmvc.backends.storage import Footprint, footprint
 from vmvc.backends.streams import Pump, pipe
-from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Marks, Processes, Tag
+from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Limits, Marks, Processes, Tag
 from vmvc.errors import CleanupError, DeadlineExceeded, EngineError, StepFailed, Unavailable
 from vmvc.images import cache_dir
 
@@ -205,6 +205,10 @@ class ProcessInstance(Instance):
             shared=image.blocks,
             unique=unique.blocks,
         )
+
+    def limits(self) -> Limits:
+        reason = "the bare host limits nothing"
+        return Limits(absent=dict.fromkeys(("cpus", "memory", "pids"), reason))
 
     def stop(self, *, timeout: float) -> None:
         """Send the image's stop signal to the command, or to what it left behind, and wait for the tree."""
