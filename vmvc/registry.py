@@ -23,6 +23,7 @@ METRICS: Final[Mapping[str, str]] = {
     "burst": "vmvc.metrics.burst:Burst",
     "density": "vmvc.metrics.density:Density",
     "disk": "vmvc.metrics.disk:Disk",
+    "energy": "vmvc.metrics.energy:Energy",
     "isolation": "vmvc.metrics.isolation:Isolation",
     "limits": "vmvc.metrics.limits:Limits",
     "memory": "vmvc.metrics.memory:Memory",
