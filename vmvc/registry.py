@@ -20,6 +20,7 @@ BACKENDS: Final[Mapping[str, str]] = {
     "process": "vmvc.backends.process:ProcessBackend",
 }
 METRICS: Final[Mapping[str, str]] = {
+    "boot": "vmvc.metrics.boot:Boot",
     "burst": "vmvc.metrics.burst:Burst",
     "density": "vmvc.metrics.density:Density",
     "disk": "vmvc.metrics.disk:Disk",
