@@ -18,6 +18,7 @@ BACKENDS: Final[Mapping[str, str]] = {
     "fake": "vmvc.backends.fake:FakeBackend",
     "libvirt": "vmvc.backends.libvirt:LibvirtBackend",
     "process": "vmvc.backends.process:ProcessBackend",
+    "virtualbox": "vmvc.backends.virtualbox:VirtualBoxBackend",
 }
 METRICS: Final[Mapping[str, str]] = {
     "boot": "vmvc.metrics.boot:Boot",
@@ -25,6 +26,7 @@ METRICS: Final[Mapping[str, str]] = {
     "density": "vmvc.metrics.density:Density",
     "disk": "vmvc.metrics.disk:Disk",
     "energy": "vmvc.metrics.energy:Energy",
+    "interference": "vmvc.metrics.interference:Interference",
     "isolation": "vmvc.metrics.isolation:Isolation",
     "limits": "vmvc.metrics.limits:Limits",
     "memory": "vmvc.metrics.memory:Memory",

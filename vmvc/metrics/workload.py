@@ -85,11 +85,6 @@ class Workload(Metric):
     def _task(self) -> Task:
         return self._preset.task
 
-    @property
-    def _lasting(self) -> bool:
-        """True where the command is told how long to run, so that its own time says nothing."""
-        return any("{seconds}" in argument for argument in self._task.command)
-
     def _declared(self) -> Iterator[Quantity]:
         rule, task = self.options.rule, self._task
         for name, wanted in task.quantities.items():
@@ -100,10 +95,10 @@ class Workload(Metric):
         yield Quantity(
             "wall",
             "s",
-            "neutral" if self._lasting else "lower",
+            "neutral" if self.options.lasting else "lower",
             "Time of one iteration on the host's clock, the way into the guest and back included.",
             rule,
-            not self._lasting,
+            not self.options.lasting,
         )
         yield Quantity(
             "exec_cost",
@@ -116,7 +111,7 @@ class Workload(Metric):
 
     def seconds(self) -> float:
         runs = self.options.iterations + self.options.warmup
-        return runs * self.options.seconds if self._lasting else 0.0
+        return runs * self.options.seconds if self.options.lasting else 0.0
 
     def ports(self) -> tuple[int, ...]:
         return () if self._task.port is None else (self._task.port,)
@@ -130,6 +125,13 @@ class Workload(Metric):
     def _lacking(self, guest: Guest) -> Iterator[Finding]:
         preset, task = self._preset, self._task
         program = task.command[0]
+        text = " ".join(task.command)
+        if guest.cpus is None and self.options.threads is None and "{threads}" in text:
+            cure = "say with how many threads: set `threads` of the workload"
+            yield _lack("threads", f"nobody says how many CPUs the machine {guest.machine} has", cure)
+        if guest.memory is None and "{memory}" in text:
+            cure = "write a size into the command in place of {memory}"
+            yield _lack("memory", f"nobody says how much memory the machine {guest.machine} has", cure)
         if task.on == "host":
             if shutil.which(program) is None:
                 cure = f"apt-get install {preset.package}" if preset.package else "install it on the host"
@@ -184,10 +186,10 @@ class _Bout:
     def _values(self) -> dict[str, str]:
         options, guest = self._options, self._scene.guest
         values = {
-            "threads": str(options.threads or guest.cpus),
+            "threads": str(options.threads or guest.cpus or ""),
             "seconds": str(round(options.seconds)),
             "size": str(options.size),
-            "memory": str(guest.memory),
+            "memory": str(guest.memory or ""),
         }
         text = " ".join(self._task.command)
         if "{host}" in text or "{port}" in text:
@@ -328,7 +330,7 @@ class _Bout:
         """Find what spoils the numbers: a time close to its instrument's, a law that does not hold."""
         name = self._metric.name
         wall = median(found["wall"])
-        if wall < CLEAR * cost and not self._metric._lasting:
+        if wall < CLEAR * cost and not self._options.lasting:
             yield Finding(
                 "workload.short",
                 Severity.WARNING,
