@@ -371,10 +371,14 @@ def test_a_machine_of_unknown_size_wants_to_be_told_the_threads() -> None:
     machine = replace(GUEST, image=None, cpus=None, memory=None, machine="ubuntu-vm")
     task = {"command": ("work", "--threads={threads}", "--size={memory}")}
     assert lacks(own(task=task), machine) == [
-        "workload.threads: nobody says how many CPUs the machine ubuntu-vm has; "
-        "say with how many threads: set `threads` of the workload",
-        "workload.memory: nobody says how much memory the machine ubuntu-vm has; "
-        "write a size into the command in place of {memory}",
+        (
+            "workload.threads: nobody says how many CPUs the machine ubuntu-vm has; "
+            "say with how many threads: set `threads` of the workload"
+        ),
+        (
+            "workload.memory: nobody says how much memory the machine ubuntu-vm has; "
+            "write a size into the command in place of {memory}"
+        ),
     ]
     assert [one for one in lacks(own(task=task, threads=2), machine) if "threads" in one] == []
 
