@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.edited import unchecked
 from tests.report import runs
 from tests.report.test_page import Page
 from vmvc import journal, results
@@ -135,7 +136,7 @@ def test_facts_that_were_not_found_or_differ_say_so(tmp_path: Path) -> None:
     folder = runs.make(
         tmp_path / "run", backends=("docker",), metrics=("isolation",), without="isolation.lsm"
     )
-    path = folder / "journal.jsonl"
+    path = unchecked(folder / "journal.jsonl")
     first = '"quantity":"pid_ns","value":1.0'
     lines = path.read_text().splitlines(keepends=True)
     lines[-1] = lines[-1].replace(first, first.replace("1.0", "0.0"))
