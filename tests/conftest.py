@@ -73,6 +73,8 @@ ENGINES: dict[str, Callable[[], str]] = {
     "kvm": cache(_kvm),
     "root": cache(_root),
     "mmdebstrap": _tool("mmdebstrap"),
+    "podman": _tool("podman"),
+    "runsc": _tool("runsc"),
     "qemu": _tool("qemu-system-x86_64"),
     "chromium": _tool("chromium"),
 }

@@ -297,14 +297,14 @@ class Guest:
     """Most processes and threads at a time; ``None``: no limit is asked for."""
     cpuset: tuple[int, ...] | None = None
     """CPUs of the host that all of the guest must stay on; ``None``: it is free."""
-    reach: tuple[int, ...] = ()
-    """Guest ports that metrics must reach from the host."""
     machine: str | None = None
     """Name of a machine that the user has; it is started and stopped, and never changed or removed."""
     attach: bool = False
     """The machine runs already and is only observed: neither started nor stopped."""
     address: str | None = None
     """Where the host reaches the machine's ports; ``None``: the backend finds out."""
+    reach: tuple[int, ...] = ()
+    """Guest ports that metrics must reach from the host."""
 
     @property
     def made(self) -> Made:

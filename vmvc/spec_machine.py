@@ -12,7 +12,7 @@ from vmvc.spec_model import Model
 
 MACHINE: Final = ("machine", "attach", "address")
 """Keys of ``guest`` that are about a machine that exists already; the first names it."""
-BROUGHT: Final = ("image", "cpus", "memory", "command", "env", "boot")
+BROUGHT: Final = ("image", "cpus", "memory", "pids", "command", "env", "boot")
 """Keys of ``guest`` that mean nothing to such a machine: it brings these along."""
 
 MachineName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from vmvc import fleet, pagecache, probes
 from vmvc.contract import (
+    EVENTS,
     Absent,
     Backend,
     Clock,
@@ -47,7 +48,7 @@ MADE_HERE: Final = "the image was made on this host and not pulled"
 UNREAD: Final = 0.01
 """Seconds in which the reader takes up what a guest has printed; a line may follow the probe's answer."""
 
-OF_A_LIFE: Final = ("requested", "created", "started", "stop_requested", "gone")
+OF_A_LIFE: Final = tuple(event for event in EVENTS if event not in ("console", "ready"))
 """Events that a machine has not which is only observed."""
 ATTACHED: Final = "the machine ran already and was only observed (guest.attach: true)"
 """Why it has not."""
@@ -101,7 +102,7 @@ class Trial:
         self._announce = announce
         self._clock = clock
         self._outcome = Outcome()
-        self._notes: dict[str, str] = dict.fromkeys(OF_A_LIFE, ATTACHED) if job.guest.attach else {}
+        self._notes: dict[str, str] = {}
         self._before: dict[str, Any] = {}
         self._ending: Ending | None = None
         self._step = ""
@@ -185,20 +186,12 @@ class Trial:
         self._before = {metric.name: metric.before() for metric in job.metrics}
         milestones = Milestones(instance, self._clock)
         self._notes.update(milestones.absent())
-
-        self._enter("create", job.timeout)
         if not job.absent:
             read = pagecache.read_bytes()
-        self._record("requested", now())
-        instance.create()
-        self._record("created", now())
-        self._in_time(self._outcome.events["requested"].at, "created")
-
-        self._enter("start", job.timeout)
-        begun = now()
-        instance.start()
-        self._record("started", now())
-        self._in_time(begun, "started")
+        if job.guest.attach:
+            self._attach(instance)
+        else:
+            self._begin(instance)
 
         with self._console(instance) as tap:
             self._enter("ready", job.timeout)
@@ -217,6 +210,28 @@ class Trial:
                 tap.begun(UNREAD)
             self._note(tap, milestones)
             self._stop(instance, tap, milestones)
+
+    def _begin(self, instance: Instance) -> None:
+        job, now = self._job, self._clock.now
+        self._enter("create", job.timeout)
+        self._record("requested", now())
+        instance.create()
+        self._record("created", now())
+        self._in_time(self._outcome.events["requested"].at, "created")
+
+        self._enter("start", job.timeout)
+        begun = now()
+        instance.start()
+        self._record("started", now())
+        self._in_time(begun, "started")
+
+    def _attach(self, instance: Instance) -> None:
+        """Find a machine that runs already: it has no beginning here, and will have no end."""
+        self._notes.update(dict.fromkeys(OF_A_LIFE, ATTACHED))
+        self._enter("create", self._job.timeout)
+        instance.create()
+        self._enter("start", self._job.timeout)
+        instance.start()
 
     def _in_time(self, since: int, event: str) -> None:
         """Let a step that returned too late fail as one that never returned, whatever the engine says.
@@ -303,6 +318,8 @@ class Trial:
 
     def _stop(self, instance: Instance, tap: probes.ConsoleTap | None, milestones: Milestones) -> None:
         """Ask the guest to end; one that does not is a finding, since destroy ends it by force."""
+        if self._job.guest.attach:
+            return
         self._enter("stop", self._job.stop_timeout)
         milestones.listen_for_the_end(tap)
         self._record("stop_requested", self._clock.now())
@@ -320,7 +337,8 @@ class Trial:
                 )
             )
         except Unavailable as reason:
-            self._notes["gone"] = reason.what
+            self._ending = Ending(orderly=False, reason=reason.what)
+            self._notes["gone"] = self._notes["stopped"] = reason.what
         else:
             self._record("gone", self._clock.now())
             try:
@@ -341,9 +359,6 @@ class Trial:
         self._announce(step, timeout)
 
     def _record(self, event: str, at: int) -> None:
-        """Note an instant; of a machine that is only observed, nothing that vmvc did not do."""
-        if self._job.guest.attach and event in OF_A_LIFE:
-            return
         self._outcome.events[event] = Event(at)
 
 

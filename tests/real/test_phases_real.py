@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import ClassVar
 
 import pytest
 
@@ -168,7 +167,7 @@ class Inside(Metric):
     name = "inside"
     says = "for this test"
     observes = Observes.READY
-    quantities: ClassVar[tuple[Quantity, ...]] = ()
+    quantities: tuple[Quantity, ...] = ()
     # dd fills its buffer and then waits for a reader, which takes one byte as the proof.
     HOLDS = (
         "mkfifo /full; exec 3<>/full; dd if=/dev/zero of=/full bs=64M count=1 2>/dev/null & "

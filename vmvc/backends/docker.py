@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import platform
+import secrets
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, cast
 
-from vmvc import images
+from vmvc import images, owner
 from vmvc.backends import ports
 from vmvc.backends.docker_client import (
     DockerOptions,
@@ -29,7 +31,7 @@ from vmvc.contract import (
     Severity,
     Tag,
 )
-from vmvc.errors import EngineError, Fault, ImageError, InputError
+from vmvc.errors import EngineError, Fault, ImageError, InputError, StepFailed
 from vmvc.spec import BUILT_IN_IMAGES, DiskImage, GuestSpec, OciImage, ReadyConsole
 from vmvc.units import show_bytes
 
@@ -50,6 +52,7 @@ class DockerBackend(Backend):
         self._options = cast("DockerOptions", options)
         self._connected: Engine | None = None
         self._images: dict[str, str] = {}
+        self._rehearsed: set[str] = set()
 
     def check(self) -> Sequence[Finding]:
         try:
@@ -121,6 +124,7 @@ class DockerBackend(Backend):
             inspected = api.inspect_image(image)  # type: ignore[no-untyped-call]
             info = api.info()
         self._images[_key(guest)] = image
+        self._rehearse(guest, image)
         digests = inspected.get("RepoDigests") or ()
         facts: dict[str, Scalar] = {
             "image": inspected["Id"],
@@ -131,6 +135,25 @@ class DockerBackend(Backend):
             "create": json.dumps(self._body(guest, image, {}), sort_keys=True),
         }
         return Preparation(facts, tuple(_differences(guest, info)))
+
+    def _rehearse(self, guest: Guest, image: str) -> None:
+        """Have a runtime that is asked for start the guest once, so that it refuses here if at all.
+
+        Raises: EngineError.
+        """
+        if self._options.runtime is None or _key(guest) in self._rehearsed:
+            return
+        tag = Tag(f"rehearsal-{secrets.token_hex(4)}", 0, owner.current())
+        instance = DockerInstance(tag, guest, self._engine, self._body(guest, image, tag.labels()))
+        try:
+            instance.create()
+            instance.start()
+        except StepFailed as error:
+            what = f"the runtime '{self._options.runtime}' does not start the guest: {error.what}"
+            raise EngineError(what, hint=error.hint) from error
+        finally:
+            instance.destroy()
+        self._rehearsed.add(_key(guest))
 
     def forget(self, guest: Guest) -> None:
         with translated("remove the image", failure=ImageError):
@@ -265,6 +288,14 @@ def _judge(
             Severity.ERROR,
             f"the engine has no runtime '{options.runtime}', it knows {', '.join(sorted(known))}",
             "register it under 'runtimes' in /etc/docker/daemon.json and restart the engine",
+        )
+    program = str((known.get(options.runtime or "") or {}).get("path", ""))
+    if local and program and shutil.which(program) is None:
+        yield Finding(
+            "docker.runtime-missing",
+            Severity.ERROR,
+            f"the engine's runtime '{options.runtime}' is the program {program}, which is not on this host",
+            "install it, or choose another: options.runtime",
         )
     if options.network not in networks:
         yield Finding(

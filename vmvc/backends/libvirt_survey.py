@@ -45,7 +45,16 @@ def describe(connection: Connection, found: Definition | None) -> dict[str, Scal
         "uri": connection.shown,
         "driver": connection.driver,
         "local": here(connection.uri),
-        **({"emulated": found.kind == "qemu", "domain_type": found.kind} if found is not None else {}),
+        **(_runs(found) if found is not None else {}),
+    }
+
+
+def _runs(found: Definition) -> dict[str, Scalar]:
+    accelerator = {"kvm": "kvm", "qemu": "tcg"}.get(found.kind)
+    return {
+        "emulated": found.kind == "qemu",
+        "domain_type": found.kind,
+        **({"accelerator": accelerator} if accelerator is not None else {}),
     }
 
 
