@@ -7,6 +7,8 @@ import json
 import os
 import random
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -189,6 +191,16 @@ def test_nothing_that_draws_reports_is_imported_before_the_last_trial(
     asked = re.findall(r"asked for (\w+).* after (\d+)", said.err)
     assert ("jinja2", "2") in asked
     assert {after for _, after in asked} == {"2"}
+
+
+def test_the_table_imports_nothing_that_draws_reports() -> None:
+    code = (
+        "import sys, vmvc.cli.live\n"
+        "late = {'altair', 'jinja2', 'polars', 'pandas', 'vl_convert', 'rocrate'}\n"
+        "print(sorted(late & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 # --- what drawing costs -----------------------------------------------------------------------------------
