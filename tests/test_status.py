@@ -149,6 +149,10 @@ def test_a_full_disk_costs_the_status_and_not_the_run(
     posting.step("ready")
     assert "ready for" in posting.says()
     posting.close()
+    nowhere = Posting(tmp_path / "nowhere", Silent())
+    nowhere.step("ready")
+    assert "ready for" in nowhere.says()
+    nowhere.close()
 
 
 def test_a_step_costs_the_parent_a_tenth_of_a_millisecond_at_most(tmp_path: Path) -> None:
