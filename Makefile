@@ -12,7 +12,7 @@ SHELL := bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz schemas journals pictures constraints engines venv validators down clean
+.PHONY: help demo test check bench fuzz schemas journals pictures notebook constraints engines venv validators down clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## list the commands
@@ -63,11 +63,14 @@ fuzz: venv  ## as many generated and mutated files as RUNS says (100000: some 15
 schemas: venv  ## write schemas/ anew from the models
 	@$(BIN)/vmvc schema --write schemas/
 
-journals: venv  ## keep a run of this version in tests/files/journals, which later ones must read
-	@$(BIN)/python -m tests.journals
-
 pictures: venv  ## take the README's pictures anew, in the browser
 	@VMVC_PICTURES=write $(BIN)/pytest -q -p no:cacheprovider tests/real/test_pictures.py
+
+notebook: venv  ## execute the example notebook anew on the reference run
+	@$(BIN)/python -m tests.notebook 2>/dev/null
+
+journals: venv  ## keep a run of this version in tests/files/journals, which later ones must read
+	@$(BIN)/python -m tests.journals
 
 constraints:  ## choose the newest allowed versions of all dependencies anew
 	@scratch=$$(mktemp -d)
