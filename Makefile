@@ -12,7 +12,7 @@ SHELL := bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench schemas pictures constraints engines venv down clean
+.PHONY: help demo test check bench schemas pictures notebook constraints engines venv down clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## list the commands
@@ -58,6 +58,9 @@ schemas: venv  ## write schemas/ anew from the models
 
 pictures: venv  ## take the README's pictures anew, in the browser
 	@VMVC_PICTURES=write $(BIN)/pytest -q -p no:cacheprovider tests/real/test_pictures.py
+
+notebook: venv  ## execute the example notebook anew on the reference run
+	@$(BIN)/python -m tests.notebook 2>/dev/null
 
 constraints:  ## choose the newest allowed versions of all dependencies anew
 	@scratch=$$(mktemp -d)

@@ -12,7 +12,7 @@ from typing import Final
 
 from pydantic_core import PydanticCustomError
 
-from vmvc import durable, journal, seal, stats
+from vmvc import checksums, claims, durable, journal, seal, stats
 from vmvc.attempts import Attempts, attempts_of, stops_of, trials_of, with_last
 from vmvc.comparisons import beaten_hosts, comparisons, trends
 from vmvc.errors import ResultsError, StorageError
@@ -47,6 +47,8 @@ SUMMARY_COLUMNS: Final = (
     *("iterations", "sd_within", "sd_between", "iterations_best", "flags", "reason"),
 )
 
+DERIVED: Final = ("measurements.csv", "summary.json", "summary.csv", "claims.json")
+
 Key = tuple[str, str, str]
 """Condition, metric, quantity."""
 
@@ -64,8 +66,8 @@ def rebuild(folder: Path) -> Summary:
         durable.write(folder / "summary.json", summary.model_dump_json(exclude_none=True, indent=1) + "\n")
         durable.write(folder / "summary.csv", _summary_csv(head, summary))
         durable.write(folder / "claims.json", found)
-        _write_series(folder, head, path)
-        _write_iterations(folder / "iterations.csv", head, path)
+        lists = [*_write_series(folder, head, path), *_write_iterations(folder, head, path)]
+        checksums.write(folder, [*checksums.INPUTS, *DERIVED, *lists])
     except OSError as error:
         raise StorageError(
             f"{folder}: the results cannot be written: {error.strerror}; the journal is whole",
@@ -100,7 +102,6 @@ def verdicts(path: Path) -> tuple[VerdictRecord, ...]:
     head = journal.head(path)
     if not head.claims:
         return ()
-    from vmvc import claims
 
     try:
         return claims.verdicts(head, list(conditions_of(head)), trials_of(path))
@@ -330,8 +331,8 @@ def _right(trial: TrialRecord, factors: Iterable[str]) -> list[str]:
     return [show_level(trial.factors[path]) if path in trial.factors else "" for path in factors]
 
 
-def _write_series(folder: Path, head: RunRecord, source: Path) -> None:
-    """Write a file for each metric that took series; a run without any has none."""
+def _write_series(folder: Path, head: RunRecord, source: Path) -> list[str]:
+    """Write a file for each metric that took series and return their names; a run without any has none."""
     factors = factors_of(head)
     columns: dict[str, dict[str, str]] = defaultdict(dict)
     for trial in trials_of(source):
@@ -348,12 +349,14 @@ def _write_series(folder: Path, head: RunRecord, source: Path) -> None:
                         continue
                     for row in series.rows:
                         writer.writerow([*left, *(_cell(row.get(name)) for name in names), *right])
+    return [f"series-{metric}.csv" for metric in columns]
 
 
-def _write_iterations(path: Path, head: RunRecord, source: Path) -> None:
-    """Write the values within trials, those to discard first; a run without any has no such file."""
+def _write_iterations(folder: Path, head: RunRecord, source: Path) -> list[str]:
+    """Write the values within trials, those to discard first; return the file's name, none without any."""
     if not any(one.rule for one in head.quantities):
-        return
+        return []
+    path = folder / "iterations.csv"
     factors = factors_of(head)
     with durable.writing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -367,6 +370,7 @@ def _write_iterations(path: Path, head: RunRecord, source: Path) -> None:
                     [*about, str(place), show_level(place <= early), number(value), one.unit, *right]
                     for place, value in numbered
                 )
+    return [path.name]
 
 
 def _summary_csv(head: RunRecord, summary: Summary) -> str:

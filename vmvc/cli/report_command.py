@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from vmvc import report
+from vmvc import checksums, report
 from vmvc.cli.options import force_option, refuse_existing
+from vmvc.cli.results import tell_changed
 from vmvc.runs import holds_experiments, newest
 from vmvc.wording import listed
 
@@ -36,6 +37,7 @@ def command(run: Path, output: Path | None, force: bool) -> None:
             )
         refuse_existing([output], force)
     folder = newest(run)
+    tell_changed(checksums.changed(folder))
     if output is None:
         for path in report.write(folder):
             click.echo(path)

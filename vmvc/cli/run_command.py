@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import click
@@ -12,9 +11,9 @@ from vmvc import journal, load
 from vmvc.cli import progress
 from vmvc.cli.failure import explain
 from vmvc.cli.options import only_option, strict_option, trials_option
-from vmvc.cli.summary import print_summary
+from vmvc.cli.results import print_results
 from vmvc.cli.text import plain
-from vmvc.cli.verdicts import code_of, print_verdicts
+from vmvc.cli.verdicts import code_of
 from vmvc.errors import ExitCode, Fault, InputError, Interrupted, VmvcError
 from vmvc.load import Loaded
 from vmvc.manifest import digest
@@ -40,6 +39,12 @@ from vmvc.run import Finished, plan_of, resume, start
 @click.option("--wait", is_flag=True, help="Wait while another run measures on this host.")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 @click.option(
+    "--plain",
+    "lines",
+    is_flag=True,
+    help="Print a line a trial instead of a table that is drawn anew, as for a screen reader.",
+)
+@click.option(
     "--json", "as_json", is_flag=True, help="Print each record as a JSON line, and the summary last."
 )
 def command(
@@ -51,6 +56,7 @@ def command(
     strict: bool,
     wait: bool,
     quiet: bool,
+    lines: bool,
     as_json: bool,
 ) -> int:
     """Run the experiments in FILES, one after the other, on real engines.
@@ -58,7 +64,7 @@ def command(
     Exit codes: 0 all measured, 1 some trials failed (or, with --strict, a claim is refuted), 2 the input
     is wrong, 3 an engine is missing or unusable, 4 a bug, 130 interrupted and resumable.
     """
-    style = progress.Style.of(quiet=quiet, as_json=as_json, terminal=sys.stderr.isatty())
+    style = progress.Style.of(quiet=quiet, as_json=as_json, lines=lines)
     if resumed is not None:
         _refuse_changes(files, resumed, only, trials)
         with progress.watcher(style) as watcher:
@@ -142,10 +148,7 @@ def _close(finished: Finished, style: progress.Style, strict: bool) -> int:
     if style is progress.Style.JSON:
         click.echo(finished.summary.model_dump_json(exclude_none=True))
     elif style is not progress.Style.QUIET:
-        print_summary(finished.summary, finished.folder)
-        if finished.verdicts:
-            click.echo("\nclaims:")
-            print_verdicts(finished.verdicts, spoilers=False)
+        print_results(finished.summary, finished.folder, finished.verdicts)
     if finished.stopped:
         click.echo(
             f"stopped: {plain(finished.stopped)}\n  hint: vmvc run --resume {finished.folder} goes on",
