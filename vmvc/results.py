@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from vmvc.records import (
 )
 from vmvc.records_claims import VERDICTS, VerdictRecord
 from vmvc.rows import Cell, flagged, row_of
+from vmvc.sheet import SheetWriter
 from vmvc.spec import Level, Trials
 from vmvc.stopping import says
 
@@ -297,10 +297,10 @@ def _write_measurements(path: Path, head: RunRecord, source: Path) -> None:
     factors = factors_of(head)
     units = {(one.metric, one.quantity): one.unit for one in head.quantities}
     with durable.writing(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*MEASUREMENT_COLUMNS, *factors])
+        writer = SheetWriter(file)
+        writer.row([*MEASUREMENT_COLUMNS, *factors])
         for trial in trials_of(source):
-            writer.writerows(_measurements(head.run, trial, factors, units))
+            writer.rows(_measurements(head.run, trial, factors, units))
 
 
 def _measurements(
@@ -340,15 +340,15 @@ def _write_series(folder: Path, head: RunRecord, source: Path) -> list[str]:
             columns[series.metric].update(series.columns)
     for metric, names in columns.items():
         with durable.writing(folder / f"series-{metric}.csv") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([*SERIES_COLUMNS, *names, *factors])
+            writer = SheetWriter(file)
+            writer.row([*SERIES_COLUMNS, *names, *factors])
             for trial in trials_of(source):
                 left, right = _left(head.run, trial), _right(trial, factors)
                 for series in trial.series:
                     if series.metric != metric:
                         continue
                     for row in series.rows:
-                        writer.writerow([*left, *(_cell(row.get(name)) for name in names), *right])
+                        writer.row([*left, *(_cell(row.get(name)) for name in names), *right])
     return [f"series-{metric}.csv" for metric in columns]
 
 
@@ -359,14 +359,14 @@ def _write_iterations(folder: Path, head: RunRecord, source: Path) -> list[str]:
     path = folder / "iterations.csv"
     factors = factors_of(head)
     with durable.writing(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*ITERATION_COLUMNS, *factors])
+        writer = SheetWriter(file)
+        writer.row([*ITERATION_COLUMNS, *factors])
         for trial in trials_of(source):
             left, right = _left(head.run, trial), _right(trial, factors)
             for one in trial.readings:
                 numbered = enumerate([*(one.warmups or ()), *(one.iterations or ())], 1)
                 about, early = [*left, one.metric, one.quantity], len(one.warmups or ())
-                writer.writerows(
+                writer.rows(
                     [*about, str(place), show_level(place <= early), number(value), one.unit, *right]
                     for place, value in numbered
                 )
@@ -376,11 +376,11 @@ def _write_iterations(folder: Path, head: RunRecord, source: Path) -> list[str]:
 def _summary_csv(head: RunRecord, summary: Summary) -> str:
     factors = factors_of(head)
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*SUMMARY_COLUMNS, *factors])
+    writer = SheetWriter(text)
+    writer.row([*SUMMARY_COLUMNS, *factors])
     for row in summary.rows:
         cells = row.model_dump()
-        writer.writerow(
+        writer.row(
             [
                 *(_cell(cells[column]) for column in SUMMARY_COLUMNS),
                 *(_cell(row.factors.get(path)) for path in factors),

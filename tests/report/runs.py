@@ -33,7 +33,12 @@ WORK = (
     QuantityRecord(metric="encode", quantity="size", unit="B", better="neutral", says="Bytes of the result."),
 )
 """Quantities of a workload of one's own."""
-SOURCE = "name: made\n# made for a test\nbackends: [process, docker, kvm]\nmetrics: [startup]\n"
+SOURCE = """\
+name: made
+# made for a test
+backends: {process: {}, docker: {}, kvm: {kind: libvirt}}
+metrics: [startup]
+"""
 MIB = 2**20
 CLAIMS: tuple[Mapping[str, Any], ...] = (
     {

@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "report": "Draw a run's report: a page, Markdown or tables.",
     "plot": "Draw one quantity of a run for a paper.",
     "export": "Write a run's tables as Parquet or CSV.",
+    "bundle": "Pack a run into one file to hand on.",
     "doctor": "Say what works on this machine, what does not, and what cures it.",
     "schema": "Print or write the JSON Schemas.",
     "list": "List backends, metrics, images or runs.",

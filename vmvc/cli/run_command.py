@@ -1,4 +1,4 @@
-"""Experiment files, or a run to take up -> runs, their results, and an exit code that says how it went."""
+"""Experiment files, bundles, or a run to take up -> runs, results, and an exit code that tells of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from vmvc import journal, load
+from vmvc import journal, load, unpacking
 from vmvc.cli import progress
+from vmvc.cli.again import Again, compare
 from vmvc.cli.failure import explain
 from vmvc.cli.options import only_option, strict_option, trials_option
 from vmvc.cli.results import print_results
@@ -36,6 +37,11 @@ from vmvc.run import Finished, plan_of, resume, start
 @only_option
 @trials_option
 @strict_option
+@click.option(
+    "--fail-on",
+    type=click.Choice(["worse"]),
+    help="Of a bundle: exit with 1 where a quantity is worse than in its run.",
+)
 @click.option("--wait", is_flag=True, help="Wait while another run measures on this host.")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 @click.option(
@@ -54,6 +60,7 @@ def command(
     only: tuple[str, ...],
     trials: int | None,
     strict: bool,
+    fail_on: str | None,
     wait: bool,
     quiet: bool,
     lines: bool,
@@ -61,8 +68,11 @@ def command(
 ) -> int:
     """Run the experiments in FILES, one after the other, on real engines.
 
-    Exit codes: 0 all measured, 1 some trials failed (or, with --strict, a claim is refuted), 2 the input
-    is wrong, 3 an engine is missing or unusable, 4 a bug, 130 interrupted and resumable.
+    A bundle (`vmvc bundle`) is unpacked below DIR, run again and compared with the run in it.
+
+    Exit codes: 0 all measured, 1 some trials failed (or, with --strict, a claim is refuted; with --fail-on,
+    a quantity is worse than in the bundle), 2 the input is wrong, 3 an engine is missing or unusable, 4 a
+    bug, 130 interrupted and resumable.
     """
     style = progress.Style.of(quiet=quiet, as_json=as_json, lines=lines)
     if resumed is not None:
@@ -73,7 +83,7 @@ def command(
     if not files:
         raise click.UsageError("name an experiment file, or a run with --resume")
     codes = []
-    for loaded in _read_all(files):
+    for loaded, again in _read_all(files, parent):
         try:
             plan = plan_of(loaded, only=only, count=trials)
             if not len(plan):
@@ -90,19 +100,25 @@ def command(
             codes.append(code)
         else:
             codes.append(_close(finished, style, strict))
+            if again is not None:
+                codes.append(compare(again, finished, style, fail_on))
     return max(codes)
 
 
-def _read_all(files: tuple[Path, ...]) -> list[Loaded]:
-    """Read every file before anything runs.
+def _read_all(files: tuple[Path, ...], parent: Path) -> list[tuple[Loaded, Again | None]]:
+    """Read every file before anything runs; bundles are unpacked below ``parent``.
 
     Raises: InputError with the faults of all of them.
     """
-    loaded: list[Loaded] = []
+    loaded: list[tuple[Loaded, Again | None]] = []
     faults: list[Fault] = []
     for file in files:
         try:
-            loaded.append(load.read(file))
+            if unpacking.is_bundle(file):
+                again = Again(file, unpacking.unpack(file, parent / ".bundles"))
+                loaded.append((load.read(again.bundle.experiment), again))
+            else:
+                loaded.append((load.read(file), None))
         except InputError as error:
             faults += error.faults
     if faults:

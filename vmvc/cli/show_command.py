@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from vmvc import checksums, results
+from vmvc.cli.options import refuse_bundle
 from vmvc.cli.results import print_results, tell_changed
 from vmvc.runs import newest
 
@@ -21,6 +22,8 @@ def command(run: Path, as_json: bool, rebuild: bool, everything: bool) -> None:
 
     Numbers come from the journal; a file that was changed since it was written is named.
     """
+    if rebuild:
+        refuse_bundle(run, "is a bundle, which is not written to", "leave --rebuild out")
     folder = newest(run)
     tell_changed(checksums.changed(folder))
     summary = results.rebuild(folder) if rebuild else results.summary_of(folder)

@@ -38,8 +38,8 @@ APPEND: Final = (
 Of its messages the kernel prints the ``notice`` of its version, its first line, and a few others.
 """
 
-ROOT_DEVICE: Final = "/dev/vda"
-"""The disk as the guest sees it: its bus is virtio, which the minimal init has a driver for."""
+ROOT_DEVICES: Final = "/dev/vda /dev/sda"
+"""The disk as the guest sees it, a block device of virtio or of SCSI: the minimal init drives both."""
 
 SYSTEMD: Final = ("systemd.getty_auto=no", "systemd.firstboot=no")
 
@@ -83,7 +83,7 @@ def bootable(guest: Guest) -> Bootable:
     systemd = guest.boot == "systemd"
     in_memory = isinstance(guest.made.image, RecipeImage) and guest.made.image.base == "tiny"
     chosen, program = kernel(), busybox()
-    command = initramfs.command(_launch(guest, root, "" if in_memory else ROOT_DEVICE))
+    command = initramfs.command(_launch(guest, root, "" if in_memory else ROOT_DEVICES))
     append = " ".join((*APPEND, *(SYSTEMD if systemd else ())))
     digest = cache.digest_of(
         *(root.digest, chosen.digest, cache.digest_of_file(program), initramfs.digest(), append),
@@ -128,7 +128,7 @@ def discard_bootable(guest: Guest) -> None:
             cache.discard(path)
 
 
-def _launch(guest: Guest, root: RootFs, root_device: str) -> initramfs.Launch:
+def _launch(guest: Guest, root: RootFs, root_devices: str) -> initramfs.Launch:
     """Resolve names in the root file system: its user, its working directory, its command.
 
     Raises: ImageError, InputError where they are not there.
@@ -161,7 +161,7 @@ def _launch(guest: Guest, root: RootFs, root_device: str) -> initramfs.Launch:
         identity=user,
         workdir=workdir,
         stop_signal=root.stop_signal,
-        root_device=root_device,
+        root_devices=root_devices,
         systemd=systemd,
         units=systemd_files(command, env, user, workdir, root.stop_signal) if systemd else (),
     )
