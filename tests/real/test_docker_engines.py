@@ -124,7 +124,20 @@ class OwnDocker(OwnEngine):
             "daemon.json",
         ]
         named = [str(self.folder / one) if index % 2 else one for index, one in enumerate(places)]
-        return ["dockerd", *named, "--host", self.host, f"--bridge={self.bridge}", *off]
+        with closing(socket.socket()) as one:
+            one.bind(("127.0.0.1", 0))
+            self.tcp = f"tcp://127.0.0.1:{one.getsockname()[1]}"
+        return [
+            "dockerd",
+            *named,
+            "--host",
+            self.host,
+            "--host",
+            self.tcp,
+            "--tls=false",
+            f"--bridge={self.bridge}",
+            *off,
+        ]
 
     def stop(self) -> None:
         super().stop()
@@ -206,6 +219,16 @@ class TestRuntimes(Engines):
             one.quantity: one.value for one in Isolation(Options()).observe(scene) if isinstance(one, Reading)
         }
         assert found["shares_kernel"] == 0
+
+    def test_the_same_engine_answers_over_tcp(self) -> None:
+        assert isinstance(self.engine, OwnDocker)
+        backend = DockerBackend("dk", DockerOptions(host=self.engine.tcp, runtime="runsc"))
+        assert not [one for one in backend.check() if one.severity is Severity.ERROR]
+        assert backend.describe()["address"] == self.engine.tcp
+        with self._instance(backend, TINY) as (_, instance):
+            self._bring_up(instance)
+            assert instance.processes().own
+            instance.stop(timeout=self.timeout)
 
     def test_a_runtime_that_is_not_registered_or_not_there_is_a_finding(self) -> None:
         for runtime, code in (("runcs", "docker.runtime-unknown"), ("kata", "docker.runtime-missing")):
