@@ -26,6 +26,7 @@ from vmvc.metrics.isolation import Isolation
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
 from vmvc.testing import BackendContract
 
+pytestmark = pytest.mark.xdist_group("own engine")
 HEEDS = "trap 'kill $!; exit 0' TERM; httpd -f -p 80 -h /www & wait $!"
 """As process 1 the web server would ignore the stop signal: a shell that heeds it stands before it."""
 TINY = Guest(

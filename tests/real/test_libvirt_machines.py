@@ -30,6 +30,8 @@ from vmvc.spec import BUILT_IN_IMAGES, Console, Http, ReadyConsole, ReadyHttp, R
 from vmvc.testing import MachineContract
 from vmvc.testing.machine import State
 
+pytestmark = pytest.mark.xdist_group("own libvirtd")
+
 
 class _Hello(socketserver.BaseRequestHandler):
     def handle(self) -> None:
