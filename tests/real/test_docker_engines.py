@@ -16,6 +16,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
+import psutil
 import pytest
 
 from vmvc.backends.docker import DockerBackend
@@ -67,6 +68,10 @@ class OwnEngine:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        for one in psutil.process_iter(["cmdline"]):
+            if any(str(self.folder) in word for word in one.info["cmdline"] or ()):
+                with suppress(psutil.Error):
+                    one.kill()
         for mount in sorted(_mounts_below(self.folder), reverse=True):
             subprocess.run(["umount", "-l", mount], check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
