@@ -25,10 +25,12 @@ from tests.real.own_libvirtd import OwnLibvirtd
 from vmvc import images, owner
 from vmvc.backends.libvirt import LibvirtBackend, LibvirtOptions
 from vmvc.contract import Backend, Guest, Isolation, Tag
-from vmvc.errors import CleanupError, EngineError, StepFailed, Unavailable
+from vmvc.errors import CleanupError, DeadlineExceeded, EngineError, StepFailed, Unavailable
 from vmvc.spec import BUILT_IN_IMAGES, Console, Http, ReadyConsole, ReadyHttp, ReadyTcp, Tcp
 from vmvc.testing import MachineContract
 from vmvc.testing.machine import State
+
+pytestmark = pytest.mark.xdist_group("own libvirtd")
 
 
 class _Hello(socketserver.BaseRequestHandler):
@@ -175,6 +177,7 @@ class TestLxc(Defined):
     """System containers of libvirt, of the root file system that every backend gets."""
 
     timeout = 30.0
+    heeds = "exit 0"
     daemon: ClassVar[OwnLibvirtd]
 
     @classmethod
@@ -196,7 +199,7 @@ class TestLxc(Defined):
             symlinks=True,
         )
         (folder / "root/init").write_text(
-            "#!/bin/sh\ntrap 'exit 0' TERM\nhttpd -p \"127.0.0.1:$1\" -h /www\n"
+            f"#!/bin/sh\ntrap '{self.heeds}' TERM\nhttpd -p \"127.0.0.1:$1\" -h /www\n"
             "echo container is up\nwhile :; do sleep 0.2; done\n"
         )
         (folder / "root/init").chmod(0o755)
@@ -232,6 +235,18 @@ class TestLxc(Defined):
             assert instance.run(("no-such-command",), timeout=10.0).returncode == 127
             assert instance.run(("cat", "/proc/1/cmdline"), timeout=10.0).stdout.count(b"/init") == 1
             assert b"container is up" in (instance.console().read(5.0) or b"")
+
+    def test_one_that_ignores_its_stop_is_ended_by_force_and_stays(self) -> None:
+        self.heeds = ""
+        with self.off() as guest, self._instance(guest) as (_, instance):
+            instance.create()
+            instance.start()
+            self._wait(instance)
+            with pytest.raises(DeadlineExceeded, match="did not power off within 1 s"):
+                instance.stop(timeout=1.0)
+            assert self.state(guest) == "running"
+            instance.destroy()
+            assert self.state(guest) == "off"
 
     def test_a_daemon_that_goes_in_mid_trial_is_named_and_nothing_is_forgotten(self) -> None:
         daemon = OwnLibvirtd()
@@ -273,6 +288,9 @@ class TestQemu(Defined):
     timeout = 90.0
     lives = 1
     has_attach = False
+    # Containers and the mock show these, and a machine starts in seconds.
+    test_two_trials_cannot_have_it_at_once = None  # type: ignore[assignment]
+    test_what_a_dead_run_left_running_is_ended_by_its_tag = None  # type: ignore[assignment]
 
     def made(self, stack: ExitStack) -> tuple[str, Guest]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=images.cache_dir())))

@@ -88,6 +88,7 @@ class DockerBackend(Backend):
             "runtime": runtime,
             "runtime_version": components.get(runtime),
             "default_runtime": info["DefaultRuntime"],
+            "runtimes": " ".join(sorted(info.get("Runtimes") or ())),
             "containerd_version": components.get("containerd"),
             "security": " ".join(info.get("SecurityOptions") or ()),
             "network": self._options.network,

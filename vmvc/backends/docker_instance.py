@@ -267,17 +267,32 @@ class DockerInstance(Instance):
             ) from error
 
     def destroy(self) -> None:
-        """Remove every container with this tag, and its anonymous volumes."""
+        """Remove every container with this tag, and its anonymous volumes.
+
+        Podman may forget a container whose stop is under way and leave its process: that ends here.
+        """
+        left = self._first_process()
         self._forget()
         try:
             with translated("remove the container", failure=CleanupError):
                 _remove(self._engine().api, self.tag, time.monotonic() + GONE_WITHIN)
+                if left is not None and left.is_running():
+                    with suppress(psutil.Error):
+                        left.kill()
         except CleanupError:
             raise
         except (EngineError, DeadlineExceeded) as error:
             raise CleanupError(
                 f"whether the container {self.tag.name} is gone is not known: {error.what}", hint=error.hint
             ) from error
+
+    def _first_process(self) -> psutil.Process | None:
+        """Return the container's first process, where this host has shown it and it still runs."""
+        if self._host is None or self._inspected is None or not self._host.alive():
+            return None
+        with suppress(psutil.Error):
+            return psutil.Process(int(self._inspected["State"]["Pid"]))
+        return None
 
     @property
     def _container(self) -> str:

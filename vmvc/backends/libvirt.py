@@ -124,6 +124,7 @@ class LibvirtBackend(Backend):
             "disk_cache": hardware.disk_cache,
             "network": "user (virtio)",
             "confinement_lifted": " ".join(hardware.confinements),
+            "other_drivers": libvirt_host.drivers(),
             **libvirt_host.facts(),
         }
 

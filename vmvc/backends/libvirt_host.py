@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import psutil
 
 from vmvc.backends.libvirt_domain import ACCELERATED, EMULATED
+from vmvc.backends.libvirt_uri import DRIVERS
 from vmvc.contract import Finding, Severity
 
 DAC: Final = "dac"
@@ -38,6 +39,14 @@ def facts() -> Mapping[str, bool]:
         if parameter.exists():
             found["kvm_nested"] = parameter.read_text().strip() in ("1", "Y")
     return found
+
+
+def drivers() -> str:
+    """Name libvirt's drivers whose parts are installed here, besides QEMU's."""
+    places = ("/usr/lib/*/libvirt", "/usr/lib*/libvirt")
+    parts = [one for place in places for one in Path("/").glob(f"{place[1:]}/connection-driver/*.so")]
+    names = {one.stem.removeprefix("libvirt_driver_") for one in parts}
+    return " ".join(sorted(names & set(DRIVERS) - {"qemu"}))
 
 
 def findings(wanted: Wanted, *, privileged: bool) -> Iterator[Finding]:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 from typing import Final, Protocol
 
 import psutil
 
-from vmvc.backends import libvirt_definition, libvirt_disk, libvirt_files
+from vmvc.backends import libvirt_definition, libvirt_usage
 from vmvc.backends.held import Held, held_by
-from vmvc.backends.libvirt_channel import PATH, Agent
+from vmvc.backends.libvirt_channel import Agent
 from vmvc.backends.libvirt_connection import Connection, Domain, Drivers
 from vmvc.backends.libvirt_definition import Definition
 from vmvc.backends.libvirt_existing import Existing, Watch
+from vmvc.backends.libvirt_inside import Inside, listens, qemu_of
 from vmvc.backends.libvirt_process import Process
 from vmvc.backends.libvirt_uri import here
 from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Processes, Tag
@@ -177,20 +175,20 @@ class LibvirtMachine(Instance):
         """Sum its disks: by their files where they are on this host, else as libvirt tells."""
         definition, machine = self._defined(), self._found()
         if machine.driver == "TEST":
-            return _no_disk("libvirt's mock has no disks")
+            return libvirt_usage.unknown("libvirt's mock has no disks")
         local = here(self._uri)
         if definition.folders and local:
-            return _folders(definition.folders)
+            return libvirt_usage.of_folders(definition.folders)
         if not definition.disks:
             reason = "the machine has no disk that its definition tells of"
-            return _no_disk(reason)
+            return libvirt_usage.unknown(reason)
         if local and all(one.path is not None and one.path.exists() for one in definition.disks):
             with suppress(ImageError, EngineError, OSError):
-                return _files(definition)
+                return libvirt_usage.of_files(definition)
         try:
             found = [machine.block(one.target) for one in definition.disks]
         except (Unavailable, StepFailed) as error:
-            return _no_disk(error.what)
+            return libvirt_usage.unknown(error.what)
         reason = "libvirt does not tell what of a disk is shared with others"
         return DiskUsage(
             virtual=sum(size for size, _ in found),
@@ -207,8 +205,8 @@ class LibvirtMachine(Instance):
             return
         machine = self._found()
         began = pressed = time.monotonic()
-        listens = machine.driver != "LXC" or self._process is None or _listens(self._process.pid)
-        machine.press(listens=listens)
+        obeys = machine.driver != "LXC" or self._process is None or listens(self._process.pid)
+        machine.press(listens=obeys)
         while self.alive():
             now = time.monotonic()
             if now >= began + timeout:
@@ -218,7 +216,7 @@ class LibvirtMachine(Instance):
                 )
             if now >= pressed + PRESS_EVERY:
                 pressed = now
-                machine.press(listens=listens)
+                machine.press(listens=obeys)
             left = min(LOOK_EVERY, began + timeout - now)
             if self._process is not None:
                 self._process.wait(left)
@@ -250,7 +248,7 @@ class LibvirtMachine(Instance):
         machine = self._found()
         self._watch = machine.watch()
         if here(self._uri):
-            pid = _qemu(machine.uuid) if machine.driver == "QEMU" else None
+            pid = qemu_of(machine.uuid) if machine.driver == "QEMU" else None
             if machine.driver == "LXC":
                 pid = machine.number()
             self._process = Process(pid) if pid is not None and pid > 0 else None
@@ -281,7 +279,7 @@ class LibvirtMachine(Instance):
         """
         machine = self._found()
         if machine.driver == "LXC" and self._process is not None:
-            return _Inside(self._process.pid)
+            return Inside(self._process.pid)
         if machine.driver == "QEMU" and self._defined().agent:
             ready = threading.Event()
             ready.set()
@@ -329,93 +327,3 @@ class LibvirtMachine(Instance):
         if self._process is not None:
             self._process.close()
             self._process = None
-
-
-class _Inside:
-    """Commands in a container of libvirt's, in its namespaces; not in its cgroup."""
-
-    def __init__(self, controller: int) -> None:
-        self._controller = controller
-
-    def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes) -> Completed:
-        try:
-            first = psutil.Process(self._controller).children()[0].pid
-        except (psutil.Error, IndexError) as error:
-            raise GuestDied("the container has ended", hint="read the guest's console") from error
-        spaces = ("--mount", "--uts", "--ipc", "--net", "--pid")
-        name, _, path = PATH.partition("=")
-        with subprocess.Popen(
-            ["nsenter", f"--target={first}", *spaces, "--", *argv],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={name: path},
-        ) as command:
-            try:
-                out, err = command.communicate(stdin, timeout)
-            except subprocess.TimeoutExpired as error:
-                _kill(command.pid)
-                raise DeadlineExceeded(
-                    f"'{argv[0]}' did not end within {timeout:g} s",
-                    hint="give it more time, or see why it hangs",
-                ) from error
-        return Completed(command.returncode, out, err)
-
-    def close(self) -> None:
-        """Release nothing."""
-
-
-def _listens(controller: int) -> bool:
-    """Say whether a container's first process takes orders at initctl."""
-    with suppress(psutil.Error, IndexError, OSError):
-        root = Path(f"/proc/{psutil.Process(controller).children()[0].pid}/root")
-        return any((root / place).is_fifo() for place in ("run/initctl", "dev/initctl"))
-    return False
-
-
-def _kill(pid: int) -> None:
-    with suppress(psutil.Error):
-        first = psutil.Process(pid)
-        for one in (*first.children(recursive=True), first):
-            with suppress(psutil.Error):
-                one.kill()
-
-
-def _qemu(uuid: str) -> int | None:
-    """Find a machine's QEMU by the argument that names it."""
-    for one in psutil.process_iter(["pid", "cmdline"]):
-        arguments = one.info["cmdline"] or ()
-        if any(a == "-uuid" and b == uuid for a, b in pairwise(arguments)):
-            return int(one.info["pid"])
-    return None
-
-
-def _no_disk(reason: str) -> DiskUsage:
-    return DiskUsage(absent=dict.fromkeys(("virtual", "allocated", "shared", "unique"), reason))
-
-
-def _files(definition: Definition) -> DiskUsage:
-    """Count the top file of each disk as unique, what it stands on as shared."""
-    tops, below, size = [], [], 0
-    for one in definition.disks:
-        assert one.path is not None
-        layers = libvirt_disk.chain(one.path, one.format)
-        tops.append(layers[0].path)
-        below += [layer.path for layer in layers[1:]]
-        size += layers[0].size
-    unique, shared = libvirt_files.blocks(tops), libvirt_files.blocks(below)
-    return DiskUsage(size, unique + shared, shared, unique)
-
-
-def _folders(folders: Iterable[Path]) -> DiskUsage:
-    """Count the files of a container's folders, each once, whoever else uses them."""
-    found: dict[tuple[int, int], int] = {}
-    for folder in folders:
-        for path, names, files in os.walk(folder):
-            for name in (*names, *files):
-                with suppress(OSError):
-                    one = (Path(path) / name).lstat()
-                    found[one.st_dev, one.st_ino] = one.st_blocks * libvirt_files.BLOCK
-    used = sum(found.values())
-    reason = "a container's folder has no size of its own"
-    return DiskUsage(None, used, 0, used, {"virtual": reason})

@@ -131,7 +131,7 @@ def test_an_unknown_runtime(make: Make) -> None:
     (finding,) = [one for one in backend.check() if one.severity is Severity.ERROR]
     assert finding.code == "docker.runtime-unknown"
     assert "runc" in finding.what
-    with pytest.raises(StepFailed, match=r"[Uu]nknown runtime"):
+    with pytest.raises(EngineError, match=r"[Uu]nknown runtime"):
         make(WAITS, on=backend)
     backend.close()
 
