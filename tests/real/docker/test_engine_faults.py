@@ -68,7 +68,7 @@ def trials_of(folder: Path) -> list[dict[str, object]]:
 def test_an_engine_that_hangs_costs_the_trials_of_that_time(tmp_path: Path, engine: Engine) -> None:
     running = begin(tmp_path, engine, 1)
     engine.signal(signal.SIGSTOP)
-    time.sleep(5)
+    time.sleep(9)  # Longer than any step and the grace after it.
     engine.signal(signal.SIGCONT)
     _, err = running.communicate(timeout=200)
     assert running.returncode == 1, err
