@@ -17,7 +17,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 from vmvc.backends.libvirt_connection import Domain
-from vmvc.contract import Completed
+from vmvc.backends.streams import too_much
+from vmvc.contract import MOST_OUTPUT, Completed
 from vmvc.errors import DeadlineExceeded, GuestDied, StepFailed
 
 NOT_FOUND: Final = 127
@@ -72,6 +73,8 @@ class InitChannel:
         done = _completed(answer)
         if done.returncode == TIMED_OUT and time.monotonic() >= deadline:
             raise _late(argv, timeout)
+        if max(len(done.stdout), len(done.stderr)) > MOST_OUTPUT:
+            raise too_much(argv)
         return done
 
     def close(self) -> None:
