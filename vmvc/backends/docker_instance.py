@@ -133,13 +133,15 @@ class DockerInstance(Instance):
         options = {"follow": 1, "stdout": 1, "stderr": 1, "tail": "all"}
         path = f"/containers/{self._container}/logs"
         api = self._engine().api
-        with translated("show the container's console"):
-            answer = ask(api, "GET", path, params=options, stream=True, timeout=(10, None))
+
+        def follow(seconds: float) -> requests.Response:
+            with translated("show the container's console"):
+                return ask(api, "GET", path, params=options, stream=True, timeout=(10, seconds))
 
         def everything() -> bytes:
             return ask(api, "GET", path, params={**options, "follow": 0}).content
 
-        return docker_streams.Console(answer, everything, f"console of {self.tag.name}")
+        return docker_streams.Console(follow, everything, f"console of {self.tag.name}")
 
     def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
         """Run a command by ``docker exec``.
