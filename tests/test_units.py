@@ -26,7 +26,9 @@ from vmvc.units import PARSERS, UNITS, amount, measure, scaled, show, unit_named
 )
 def test_an_amount_is_read_in_the_one_unit_that_it_has(text: str, value: float, unit: str) -> None:
     assert amount(text, unit) == pytest.approx(value)
-    assert measure(text) == (pytest.approx(value), unit)
+    found = measure(text)
+    assert found is not None
+    assert (found[0], found[1]) == (pytest.approx(value), unit)
     for other in UNITS.keys() - {unit}:
         with pytest.raises(ValueError, match="expected"):
             amount(text, other)
