@@ -42,6 +42,7 @@ def test_what_is_no_amount_is_none(text: str) -> None:
 
 def test_every_unit_can_be_read_and_every_name_is_of_one_unit() -> None:
     assert PARSERS.keys() == UNITS.keys()
+    assert {unit: names[unit] for unit, names in UNITS.items()} == dict.fromkeys(UNITS, 1)
     names = [name for known in UNITS.values() for name in known]
     assert len(names) == len(set(names))
     assert unit_named("KiB/s") == ("B/s", 1024.0)
