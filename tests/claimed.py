@@ -15,6 +15,7 @@ QUANTITIES = {
     "memory.pss": "B",
     "isolation.shares_kernel": "1",
     "density.capacity": "1",
+    "cpu.events": "1/s",
 }
 Values = Mapping[tuple[str, str], Sequence[float | None]]
 """Condition and quantity -> values in the order of trials; ``None``: the trial failed."""

@@ -20,7 +20,13 @@ class Said:
     err: str
 
 
-def vmvc(*arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, stdin: str = "") -> Said:
+def vmvc(
+    *arguments: str | Path,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    stdin: str = "",
+    timeout: float = 280,
+) -> Said:
     """Run the command to its end; fails where it shows a traceback."""
     done = subprocess.run(
         [VMVC, *map(str, arguments)],
@@ -29,7 +35,7 @@ def vmvc(*arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=timeout,
         check=False,
     )
     assert "Traceback" not in done.stderr, done.stderr

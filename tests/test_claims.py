@@ -512,6 +512,18 @@ def test_findings_of_trials_are_counted(verdict: Judge) -> None:
     assert [one.what for one in found.spoilers] == ["docker: the clock jumped (30 trials)"]
 
 
+def test_findings_of_a_workload_concern_its_own_claims_and_rates_are_heeded_as_times_are(
+    verdict: Judge,
+) -> None:
+    values = {("docker", "cpu.events"): around(100.0, 1.0, 20)}
+    own = {"code": "workload.short", "severity": "warning", "what": "cpu: too short"}
+    other = {"code": "workload.little", "severity": "warning", "what": "reads: too few in flight"}
+    rate = claim("median", {"above": "50/s"}, metric="cpu.events")
+    found = verdict(rate, values, trial={"findings": [own, other]}, findings=HOST)
+    assert codes(found) == ["host.load", "workload.short"]
+    assert "which is above 50 /s" in found.sentence
+
+
 @pytest.mark.parametrize(
     ("values", "code"),
     [

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.stats.data import DOCKER, NATIVE, TUNED, UNTUNED
-from vmvc.comparisons import comparisons, trends
+from vmvc.comparisons import beaten_hosts, comparisons, trends
 from vmvc.plan import Condition
 from vmvc.records import Comparison, QuantityRecord, Trend
 from vmvc.rows import Cell
@@ -211,3 +211,29 @@ def test_trends_without_values_say_so() -> None:
     (few,) = followed(every, {one.id: cell([1.0]) for one in every})
     assert few.reason == "n = 1, a test needs 4; n = 2, an interval needs 5"
     assert (few.test, few.p, few.slope, few.slope_low) == ("", None, 0, None)
+
+
+RATE = QuantityRecord(
+    metric="cpu", quantity="events", unit="1/s", better="higher", says="Events.", host_best=True
+)
+DELAY = RATE.model_copy(update={"quantity": "delay", "unit": "s", "better": "lower"})
+
+
+def beaten(quantity: QuantityRecord, values: float, host: float) -> list[str]:
+    every = conditions(("process", {}), ("docker", {}))
+    cells = {"process": cell([host] * 6), "docker": cell([values] * 6)}
+    found = comparisons(every, [quantity], lambda one, _: cells[one.id], "process", 1)
+    return [one.what for one in beaten_hosts(found, [quantity])]
+
+
+def test_a_guest_that_is_more_than_three_percent_better_than_its_host_is_a_finding() -> None:
+    assert beaten(RATE, 104, 100) == [
+        "docker: cpu.events is 4% better than on the bare host (process), n = 6 and 6"
+    ]
+    assert beaten(DELAY, 100, 104) != []
+    assert beaten(RATE, 103, 100) == beaten(RATE, 90, 100) == beaten(DELAY, 104, 100) == []
+
+
+def test_only_what_the_host_does_best_can_be_beaten() -> None:
+    other = RATE.model_copy(update={"host_best": None})
+    assert beaten(other, 200, 100) == []

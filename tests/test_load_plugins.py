@@ -228,3 +228,33 @@ def test_a_level_is_not_mistaken_for_an_equal_one_of_another_type() -> None:
         loaded.bind("toy", {"backends.toy.options.level": level})[0].options for level in (1, True, "1")
     ]
     assert [options.level for options in levels if isinstance(options, ToyOptions)] == [1, True, "1"]
+
+
+# --- several metrics of one kind --------------------------------------------------------------------------
+
+
+def test_a_metric_under_a_name_of_ones_own_has_the_options_and_quantities_of_its_kind() -> None:
+    loaded = load(
+        "name: x\nbackends: [fake]\nmetrics:\n  early: {kind: memory, settle: 1s}\n  memory: {settle: 9s}\n"
+        "claims:\n  - {id: a, says: b, metric: early.rss, backend: fake, median: {below: 1GiB}}\n"
+    )
+    early, memory = loaded.metrics
+    assert (early.name, memory.name, type(early)) == ("early", "memory", type(memory))
+    assert (early.seconds(), memory.seconds()) == (1.0, 9.0)
+    assert early.quantities == memory.quantities
+
+
+def test_a_name_of_ones_own_without_a_kind_is_told_what_it_needs() -> None:
+    told = faults("name: x\nbackends: [fake]\nmetrics:\n  cpu: {use: sysbench-cpu}\n")
+    assert told[0] == "x.yaml:4:3: metrics: unknown metric 'cpu'"
+    assert "a name of your own needs its kind, as in cpu: {kind: workload}" in told[1]
+
+
+def test_ports_that_metrics_reach_are_ports_of_every_guest() -> None:
+    loaded = load(
+        "name: x\nimages: {i: {base: 'debian:bookworm', packages: [iperf3]}}\nbackends: [fake]\n"
+        "guest: {image: i, command: [iperf3, -s], ready: {http: {port: 80}}}\n"
+        "metrics: {net: {kind: workload, use: iperf3}}\n"
+    )
+    _, guest = loaded.bind("fake", {})
+    assert guest.ports == (80, 5201)

@@ -33,6 +33,7 @@ def test_costly_starts_ask_for_more_iterations() -> None:
     """r = ceil(sqrt(c2 / c1 * T1^2 / T2^2)), here with S1^2 = 2 and S2^2 = 8, so T2^2 = 7."""
     values = ((1.0, 3.0), (5.0, 7.0))
     cheap, dear = spread_of(trials(*values)), spread_of(trials(*values, life=700.0))
+    assert cheap["sd_between"] == pytest.approx(math.sqrt(7)), "not sqrt(8): iterations explain a part"
     assert cheap["iterations_best"] == math.ceil(math.sqrt(9 * 2 / 7))
     assert dear["iterations_best"] == math.ceil(math.sqrt(700 * 2 / 7))
 

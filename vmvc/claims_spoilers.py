@@ -32,6 +32,8 @@ _STILL: Final = frozenset({"disk", "isolation"})
 _ON_QUANTILES: Final = frozenset({"median", "quantile", "ratio", "difference", "order", "reference"})
 _ONE_METRIC: Final = {"stop": "shutdown", "density": "density"}
 """Findings in a trial, by the first part of their code, that concern one metric only."""
+_OF_TIME: Final = frozenset({"s", "1/s", "B/s", "bit/s", "Hz", "W"})
+"""Units of quantities that depend on how fast the host is just then."""
 _SHOWN: Final = 3
 
 
@@ -110,10 +112,13 @@ class Spoilers:
         """Say whether a finding on the host concerns the claim's quantity."""
         if claim.metric.partition(".")[0] in _STILL or claim.form in ("fact", "success"):
             return False
-        return code not in _HOST_OF_TIME if self._units[claim.metric] == "s" else code in _HOST_OF_MEMORY
+        return code not in _HOST_OF_TIME if self._units[claim.metric] in _OF_TIME else code in _HOST_OF_MEMORY
 
-    def _concerns(self, claim: Claim, code: str) -> bool:
+    def _concerns(self, claim: Claim, finding: FindingRecord) -> bool:
         """Say whether what was found in a trial concerns the claim's quantity."""
+        code = finding.code
+        if code.startswith("workload."):
+            return finding.what.startswith(f"{claim.metric.partition('.')[0]}: ")
         about = _ONE_METRIC.get(code.partition(".")[0])
         if about is not None:
             return claim.metric.startswith(f"{about}.")
@@ -122,7 +127,7 @@ class Spoilers:
     def _found_in_trials(self, claim: Claim, conditions: Sequence[Condition]) -> Iterator[FindingRecord]:
         for one in conditions:
             for finding, count in self._in_trials.get(one.id, Counter()).items():
-                if self._concerns(claim, finding.code):
+                if self._concerns(claim, finding):
                     times = f"{count} trial{'s' if count > 1 else ''}"
                     yield finding.model_copy(update={"what": f"{one.id}: {finding.what} ({times})"})
 

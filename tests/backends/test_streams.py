@@ -72,3 +72,25 @@ def test_what_breaks_the_source_reaches_the_reader_after_what_came_before() -> N
         stream.read(5.0)
     stream.close()
     assert stream.read(5.0) == b"", "a stream that was left tells nothing"
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_a_slow_reader_loses_nothing_where_the_source_is_held_up(holds: bool) -> None:
+    chunk, count = b"x" * 2**20, 40
+    left = iter([chunk] * count)
+    pump = Pump(lambda: next(left, b""), lambda: None, name="test", holds=holds)
+    assert pump.read(5.0)
+    pump._thread.join(0.3)
+    arrived = 0
+    while data := pump.read(5.0):
+        arrived += len(data)
+    pump.close()
+    assert (arrived >= (count - 2) * 2**20) is holds
+
+
+def test_closing_frees_a_source_that_is_held_up() -> None:
+    pump = Pump(lambda: b"x" * 2**20, lambda: None, name="test", holds=True)
+    assert pump.read(5.0)
+    pump._source = lambda: b""
+    pump.close()
+    assert not pump._thread.is_alive()

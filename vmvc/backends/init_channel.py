@@ -15,7 +15,8 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Final
 
-from vmvc.contract import Completed
+from vmvc.backends.streams import too_much
+from vmvc.contract import MOST_OUTPUT, Completed
 from vmvc.errors import DeadlineExceeded, GuestDied, StepFailed
 
 TIMED_OUT: Final = 124
@@ -65,6 +66,8 @@ class InitChannel:
         done = _completed(answer)
         if done.returncode == TIMED_OUT and time.monotonic() >= deadline:
             raise late(argv, timeout)
+        if max(len(done.stdout), len(done.stderr)) > MOST_OUTPUT:
+            raise too_much(argv)
         return done
 
     def close(self) -> None:

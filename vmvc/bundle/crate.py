@@ -43,6 +43,7 @@ _SAYS: Final = {
     f"{RUN}/run.json": "Resolved experiment, plan, seed, host, engines, image digests, findings",
     f"{RUN}/journal.jsonl": "The record: one line for each attempt at a trial",
     f"{RUN}/measurements.csv": "One reading a row",
+    f"{RUN}/iterations.csv": "One iteration within a trial a row",
     f"{RUN}/summary.json": "Statistics per condition and quantity, comparisons, trends and findings",
     f"{RUN}/summary.csv": "Statistics per condition and quantity",
     f"{RUN}/claims.json": "Verdicts on the claims",

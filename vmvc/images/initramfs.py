@@ -28,7 +28,7 @@ SCRIPTS: Final = {
 }
 
 COMMANDS: Final = (
-    *("arping", "awk", "base64", "cat", "chown", "cp", "dd", "env", "hostname", "ifconfig", "insmod"),
+    *("arping", "awk", "base64", "cat", "chown", "cp", "dd", "env", "head", "hostname", "ifconfig", "insmod"),
     *(
         "mkdir",
         "mkfifo",
