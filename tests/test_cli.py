@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import VMVC, vmvc
-from vmvc.cli import COMMANDS
+from vmvc.cli import COMMANDS, text
 
 FAKE = """\
 name: first
@@ -59,7 +59,7 @@ def test_a_run_leaves_its_folder_and_prints_a_table(tmp_path: Path, fake: Callab
     run = run_of(tmp_path)
     assert {entry.name for entry in run.iterdir()} == {
         *("experiment.yaml", "run.json", "journal.jsonl", "measurements.csv", "summary.json"),
-        *("summary.csv", "claims.json", "report.html", "report.md", "logs"),
+        *("summary.csv", "claims.json", "report.html", "report.md", "logs", "SHA256SUMS"),
     }
     assert (run / "experiment.yaml").read_bytes() == path.read_bytes()
     about = json.loads((run / "run.json").read_text())
@@ -90,8 +90,9 @@ def test_quiet_prints_nothing(tmp_path: Path, fake: Callable[..., Path]) -> None
 
 def test_json_prints_only_json(tmp_path: Path, fake: Callable[..., Path]) -> None:
     said = vmvc("run", fake(), "--json", cwd=tmp_path)
-    *trials, summary = [json.loads(line) for line in said.out.splitlines()]
-    assert [trial["trial"] for trial in trials] == [1, 2, 3, 4]
+    *lines, summary = [json.loads(line) for line in said.out.splitlines()]
+    assert {line["record"] for line in lines} >= {"opened", "trial"}
+    assert [line["trial"] for line in lines if line["record"] == "trial"] == [1, 2, 3, 4]
     assert summary["measured"] == 4
 
 
@@ -390,3 +391,15 @@ def test_a_missing_sdk_breaks_only_its_backend(tmp_path: Path, fake: Callable[..
     path.write_text("name: needs\nbackends: [fake, libvirt]\nmetrics: [startup]\n")
     said = vmvc("validate", path, cwd=tmp_path, env=environment)
     assert (said.code, "pip install 'vmvc[libvirt]'" in said.err) == (3, True)
+
+
+@pytest.mark.parametrize("cells", [["x", "1", "日本"], ["\x1b[31m", "22222", ""], ["", "", ""]])
+def test_a_pipe_gets_the_same_lines_as_a_wide_terminal(
+    cells: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns, rows = ["a", "日本b", "c"], [cells, ["é", "22222", "-"]]
+    text.write(columns, rows, right=["c"])
+    plainly = capsys.readouterr().out
+    monkeypatch.setattr(text, "_aligned", lambda *_: [])
+    text.write(columns, rows, right=["c"])
+    assert capsys.readouterr().out == plainly

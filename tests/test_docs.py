@@ -12,13 +12,17 @@ from click import Context, Group
 from vmvc import registry, stats
 from vmvc.cli import COMMANDS, cli
 from vmvc.errors import ExitCode
+from vmvc.metrics.presets import PRESETS
+from vmvc.metrics.task import Task, Wanted
+from vmvc.metrics.workload_options import WorkloadOptions
 from vmvc.records import Comparison, SummaryRow, Trend
 from vmvc.records_claims import VerdictRecord
 from vmvc.records_compare import Verdict
-from vmvc.results import MEASUREMENT_COLUMNS, SUMMARY_COLUMNS
+from vmvc.results import ITERATION_COLUMNS, MEASUREMENT_COLUMNS, SUMMARY_COLUMNS
 from vmvc.spec import Experiment, Factors, Trials
 from vmvc.spec_claims import ON_ONE, ON_SEVERAL
 from vmvc.spec_host import CODES, GROUPS, Setting
+from vmvc.units import unit_named
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -39,6 +43,31 @@ def test_the_table_of_quantities_is_what_the_metrics_declare() -> None:
     found = re.search(r"<!-- quantities -->\n(.*?)\n<!-- end -->", README, re.DOTALL)
     assert found is not None
     assert found[1] == quantities(), f"put this into the README:\n{quantities()}"
+
+
+def workloads() -> str:
+    """Return the table of ready-made workloads as the README must have it."""
+    rows = ["| `use` | Debian package | gives |", "|---|---|---|"]
+    for name, one in PRESETS.items():
+        told = [
+            f"`{quantity}`, {(unit_named(wanted.unit) or ('?', 0))[0]}: {wanted.says}"
+            for quantity, wanted in one.task.quantities.items()
+        ]
+        where = " (on the host)" if one.task.on == "host" else ""
+        rows.append(f"| `{name}` | {one.package}{where} | {' '.join(told)} |")
+    return "\n".join(rows)
+
+
+def test_the_table_of_workloads_is_what_the_presets_declare() -> None:
+    found = re.search(r"<!-- workloads -->\n(.*?)\n<!-- end -->", README, re.DOTALL)
+    assert found is not None
+    assert found[1] == workloads(), f"put this into the README:\n{workloads()}"
+
+
+@pytest.mark.parametrize("key", [*WorkloadOptions.model_fields, *Task.model_fields, *Wanted.model_fields])
+def test_every_key_of_a_workload_is_there(key: str) -> None:
+    section = README[README.index("\n### Workloads\n") : README.index("<!-- workloads -->")]
+    assert f"`{key.rstrip('_')}" in section
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -71,7 +100,12 @@ SHAPES = (SummaryRow, Comparison, Trend)
 @pytest.mark.parametrize(
     "column",
     sorted(
-        {*MEASUREMENT_COLUMNS, *SUMMARY_COLUMNS, *(key for shape in SHAPES for key in shape.model_fields)}
+        {
+            *MEASUREMENT_COLUMNS,
+            *ITERATION_COLUMNS,
+            *SUMMARY_COLUMNS,
+            *(key for shape in SHAPES for key in shape.model_fields),
+        }
     ),
 )
 def test_every_column_is_there(column: str) -> None:

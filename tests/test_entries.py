@@ -218,7 +218,9 @@ def test_a_run_has_rows_for_its_conditions_and_for_no_other(tmp_path: Path) -> N
     finished = start(loaded, plan_of(loaded), tmp_path / "results", Quiet())
     expected = ["fake guest.cpus=2", "fake guest.memory=1GiB backends.fake.options.start=1ms"]
     assert list(dict.fromkeys(row.condition for row in finished.summary.rows)) == expected
-    assert all(row.n == (row.quantity != "image") for row in finished.summary.rows)
+    assert {row.quantity for row in finished.summary.rows if row.n} == {
+        *("created", "started", "console", "exec", "ready"),
+    }
     header = (finished.folder / "measurements.csv").read_text().splitlines()[0]
     assert header.endswith(",unit,guest.cpus,guest.memory,backends.fake.options.start")
     path = finished.folder / "journal.jsonl"

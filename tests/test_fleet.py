@@ -44,8 +44,8 @@ TAG = Tag("r", 1, "h:1:1")
 class Growing(Metric):
     """Grows by bursts of the sizes that it is given, and then does what the test wants."""
 
-    name: ClassVar[str] = "growing"
-    quantities: ClassVar[tuple[Quantity, ...]] = (Quantity("members", "1", "higher", "Members."),)
+    name = "growing"
+    quantities = (Quantity("members", "1", "higher", "Members."),)
     observes: ClassVar[Observes] = Observes.FLEET
     says: ClassVar[str] = "for tests"
 

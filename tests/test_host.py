@@ -349,6 +349,20 @@ def test_noise_is_what_happened_in_between() -> None:
     }
 
 
+def test_a_clock_that_was_set_and_a_sleep_are_told_apart() -> None:
+    before = host.Noise(10.0, 0, None, None, {}, wall=1000.0, slept=5.0)
+    stepped = host.noise_between(before, dataclasses.replace(before, wall=4600.0))
+    assert (stepped["clock_step_s"], stepped["suspended_s"]) == (3600.0, 0.0)
+    slept = host.noise_between(before, dataclasses.replace(before, wall=1030.0, slept=35.0))
+    assert (slept["clock_step_s"], slept["suspended_s"]) == (30.0, 30.0)
+
+
+def test_this_hosts_clocks_agree_while_nobody_sets_them() -> None:
+    found = host.noise_between(host.noise(), host.noise())
+    assert abs(found["clock_step_s"]) < 0.01
+    assert abs(found["suspended_s"]) < 0.01
+
+
 def test_noise_that_the_host_does_not_show_is_left_out() -> None:
     silent = host.Noise(1.0, 7, None, None, {})
     assert host.noise_between(silent, dataclasses.replace(silent, at=2.0)) == {
@@ -365,6 +379,7 @@ def noisy(**found: float) -> list[str]:
 def test_a_quiet_trial_has_no_findings() -> None:
     assert noisy() == []
     assert noisy(steal_s=0.41, cpu_pressure_s=1.0, throttle_events=0) == []
+    assert noisy(suspended_s=0.001, clock_step_s=0.3) == []
 
 
 @pytest.mark.parametrize(
@@ -373,6 +388,9 @@ def test_a_quiet_trial_has_no_findings() -> None:
         ({"steal_s": 0.42}, "host.steal"),
         ({"cpu_pressure_s": 1.01}, "host.pressure"),
         ({"throttle_events": 1}, "host.throttling"),
+        ({"suspended_s": 0.02}, "host.suspended"),
+        ({"clock_step_s": 3600.0}, "host.clock-stepped"),
+        ({"clock_step_s": -0.6}, "host.clock-stepped"),
     ],
 )
 def test_a_trial_that_was_disturbed_is_flagged(noise: Mapping[str, float], code: str) -> None:

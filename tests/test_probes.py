@@ -578,6 +578,18 @@ def test_a_dead_guest_says_how_it_ended() -> None:
         wait(http(), Killed(alive=lambda: False))
 
 
+def test_a_kernels_panic_is_the_reason_though_its_dump_comes_after_it() -> None:
+    words = b"[ 2.6] Kernel panic - not syncing: sysrq \x1b[31mtriggered crash\r\n" + b"RIP: 0033\n" * 30
+    reason = r"\(kernel panic: sysrq triggered crash\); last seen"
+    with tapped(words, ends=False) as tap, pytest.raises(GuestDied, match=f"before it was ready {reason}"):
+        wait(http(), StubInstance(alive=lambda: False), tap)
+    with (
+        tapped(words, ends=False) as tap,
+        pytest.raises(DeadlineExceeded, match=f"not ready after .* {reason}"),
+    ):
+        wait(console("never"), StubInstance(), tap, within=0.2)
+
+
 def test_the_last_words_are_waited_for() -> None:
     class Late(Printed):
         said = False

@@ -91,9 +91,9 @@ def test_every_trial_is_measured_and_recorded(bench: Bench) -> None:
     for record in bench.records:
         assert record.outcome == "measured"
         assert {reading.quantity for reading in record.readings} == {
-            *("created", "started", "console", "ready", "gone"),
+            *("created", "started", "console", "exec", "ready", "stopped", "gone", "orderly", "code"),
         }
-        assert all(reading.unit == "s" and reading.value >= 0 for reading in record.readings)
+        assert all(reading.unit in ("s", "1") and reading.value >= 0 for reading in record.readings)
     assert (bench.folder / "logs" / "trial-1.console").read_text().startswith("fake guest: booting")
     assert bench.left == []
 
@@ -113,7 +113,7 @@ def test_a_trial_that_was_disturbed_is_flagged_and_stays(
     found = [[finding.code for finding in record.findings] for record in bench.records]
     assert found == [[], ["host.steal", "host.kernel-log"], []]
     assert [record.noise["kernel_warnings"] for record in bench.records] == [0, 2, 0]
-    assert all(len(record.readings) == 5 for record in bench.records)
+    assert all(len(record.readings) == 9 for record in bench.records)
 
 
 def test_a_log_that_cannot_be_read_counts_nothing(bench: Bench) -> None:

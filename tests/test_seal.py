@@ -22,7 +22,7 @@ def test_a_sealed_summary_is_what_would_be_made_anew(folder: Path, monkeypatch: 
     made = results.summarise(folder / "journal.jsonl")
     monkeypatch.setattr(results, "summarise", None)
     found = results.summary_of(folder)
-    assert found.model_copy(update={"seal": ""}) == made
+    assert found.model_copy(update={"seal": "", "claims": ""}) == made
     assert found == seal.stored(folder)
 
 
@@ -65,3 +65,33 @@ def test_a_summary_without_a_seal_is_made_anew(folder: Path) -> None:
     del summary["seal"]
     path.write_text(json.dumps(summary))
     assert seal.stored(folder) is None
+
+
+@pytest.fixture
+def claimed(tmp_path: Path) -> Path:
+    folder = runs.make(tmp_path / "claimed", claims=runs.CLAIMS)
+    results.rebuild(folder)
+    return folder
+
+
+def test_verdicts_are_read_where_they_fit_and_made_anew_where_they_do_not(
+    claimed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = results.verdicts(claimed / "journal.jsonl")
+    assert seal.stored_verdicts(claimed) == made
+    path = claimed / "claims.json"
+    path.write_text(path.read_text().replace('"supported"', '"refuted"', 1))
+    assert seal.stored_verdicts(claimed) is None
+    assert results.verdicts_of(claimed) == made
+    path.unlink()
+    assert results.verdicts_of(claimed) == made
+    results.rebuild(claimed)
+    assert list(audit.audit(claimed)) == []
+    monkeypatch.setattr(results, "verdicts", None)
+    assert results.verdicts_of(claimed) == made
+
+
+def test_verdicts_of_another_journal_do_not_fit(claimed: Path) -> None:
+    path = claimed / "journal.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    assert seal.stored_verdicts(claimed) is None

@@ -845,7 +845,7 @@ class Lateness(Metric):
     """A metric without a fault: how late each event was, and one value that this host never shows."""
 
     name = "lateness"
-    quantities: ClassVar[tuple[Quantity, ...]] = (
+    quantities: tuple[Quantity, ...] = (
         Quantity("started", "s", "lower", "How late the start was."),
         Quantity("moon", "1", "neutral", "The phase of the moon."),
     )
@@ -963,6 +963,25 @@ class NoLife(Lateness):
         return 0
 
 
+class KeepsItsName(Lateness):
+    def __init__(self, options: Options, name: str = "") -> None:
+        super().__init__(options)
+
+
+class NeedsWithoutCure(Lateness):
+    def check(self, guest: Guest) -> Sequence[Finding]:
+        return [Finding("late.clock", Severity.ERROR, "the guest has no clock")]
+
+
+class IteratesWithoutRule(Lateness):
+    def observe(self, scene: Scene) -> Iterable[Observation]:
+        return [Reading("started", 1.0, None, (1.0, 1.0)), Absent("moon", "x")]
+
+
+class ForgetsIterations(Lateness):
+    quantities = (replace(Lateness.quantities[0], rule="mean"), Lateness.quantities[1])
+
+
 METRIC_FAULTS: Sequence[tuple[type[Metric], str]] = [
     (BadUnit, "every_quantity_is_declared_in_full"),
     (NoFullStop, "every_quantity_is_declared_in_full"),
@@ -981,6 +1000,10 @@ METRIC_FAULTS: Sequence[tuple[type[Metric], str]] = [
     (SeriesWithoutUnit, "every_quantity_comes_exactly_once"),
     (FindsWithoutCure, "every_quantity_comes_exactly_once"),
     (NoLife, "it_says_what_it_is"),
+    (KeepsItsName, "it_takes_the_name_that_an_experiment_gives_it"),
+    (NeedsWithoutCure, "what_it_needs_is_told_before_the_first_trial"),
+    (IteratesWithoutRule, "every_quantity_comes_exactly_once"),
+    (ForgetsIterations, "every_quantity_comes_exactly_once"),
     (ZeroForMissing, "what_cannot_be_seen_is_absent_and_never_zero"),
     (WorksOnce, "asking_twice_gives_the_same_quantities"),
 ]

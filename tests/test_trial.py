@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -31,13 +32,15 @@ from vmvc.trial import Job, Outcome, Trial
 GUEST = Guest(
     image=BUILT_IN_IMAGES["tiny"], cpus=1, memory=2**20, ready=ReadyHttp(http=Http(port=80, interval=0.001))
 )
+THERE = [name for name in EVENTS if name not in ("kernel", "init", "network")]
+"""Events that a fake guest has."""
 
 
 class Probe(Metric):
     """Remembers what it was shown."""
 
-    name: ClassVar[str] = "probe"
-    quantities: ClassVar[tuple[Quantity, ...]] = (Quantity("seen", "1", "neutral", "Events seen."),)
+    name = "probe"
+    quantities = (Quantity("seen", "1", "neutral", "Events seen."),)
     observes: ClassVar[Observes] = Observes.READY
     says: ClassVar[str] = "for tests"
 
@@ -59,7 +62,7 @@ class Probe(Metric):
 class Last(Probe):
     """The same, over the whole trial."""
 
-    name: ClassVar[str] = "last"
+    name = "last"
     observes: ClassVar[Observes] = Observes.EVENTS
 
 
@@ -99,9 +102,10 @@ def test_a_trial_calls_in_order_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_events_stand_in_their_order(tmp_path: Path) -> None:
     events = Bench(tmp_path, create=0.01, start=0.01, ready=0.05, stop=0.02).run().events
-    assert sorted(events, key=EVENTS.index) == list(EVENTS)
-    chain = [events[name].at for name in EVENTS if name != "console"]
+    assert sorted(events, key=EVENTS.index) == THERE
+    chain = [events[name].at for name in THERE if name not in ("console", "exec")]
     assert chain == sorted(chain)
+    assert events["created"].at < events["exec"].at < events["started"].at
     assert 0.01 <= (events["created"].at - events["requested"].at) / 1e9 < 0.5
     assert 0.02 <= (events["gone"].at - events["stop_requested"].at) / 1e9 < 0.5
     assert events["started"] == Event(events["started"].at, 0.0)
@@ -134,14 +138,14 @@ def test_a_first_line_that_follows_the_probes_answer_counts(
 def test_metrics_see_their_moment(tmp_path: Path) -> None:
     probe, last = Probe(), Last()
     Bench(tmp_path, ready=0.05).run(probe, last)
-    assert set(probe.scenes[0].events) == {"requested", "created", "started", "console", "ready"}
+    assert set(probe.scenes[0].events) == {"requested", "created", "started", "exec", "console", "ready"}
     assert probe.scenes[0].before == "before"
-    assert set(last.scenes[0].events) == set(EVENTS)
+    assert set(last.scenes[0].events) == set(THERE)
 
 
 def test_a_metric_that_runs_commands_inside_is_asked_after_those_that_only_look(tmp_path: Path) -> None:
     class Inside(Probe):
-        name: ClassVar[str] = "inside"
+        name = "inside"
         runs_inside: ClassVar[bool] = True
 
     outcome = Bench(tmp_path).run(Inside(), Probe())
@@ -220,3 +224,14 @@ def test_an_instance_is_a_handle_that_touches_nothing(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     assert isinstance(bench.backend.instance(Tag("r", 1, "h:1:1"), GUEST), FakeInstance)
     assert not bench.log.exists()
+
+
+@pytest.mark.parametrize("step", ["create", "start"])
+def test_a_step_that_returns_too_late_has_failed(tmp_path: Path, step: str) -> None:
+    outcome = Bench(tmp_path, **{step: 0.2}).run(Probe(), timeout=0.1)
+    assert outcome.failure is not None
+    assert outcome.failure[0] == step
+    assert re.fullmatch(
+        rf"{step} returned after [23]\d\d ms; each step may take 100 ms", outcome.failure[1].what
+    )
+    assert outcome.readings == []

@@ -11,13 +11,18 @@ from typing import Final
 from vmvc.bounds import Range, Verdict
 from vmvc.claims_figures import MOST_TRIALS, Figure
 from vmvc.spec_claims import Bound, Limit
-from vmvc.units import BYTES, SECONDS, amount, format_percent
+from vmvc.units import UNITS, amount, format_percent
 
 _SPELT: Final = {"m": "min"}
-_FACTORS: Final[Mapping[str, Mapping[str, float]]] = {"s": SECONDS, "B": BYTES}
-_AUTOMATIC: Final = {
+_FACTORS: Final[Mapping[str, Mapping[str, float]]] = {
+    unit: names for unit, names in UNITS.items() if unit != "1"
+}
+_AUTOMATIC: Final[Mapping[str, Sequence[str]]] = {
+    **{unit: sorted(names, key=names.__getitem__, reverse=True) for unit, names in _FACTORS.items()},
     "s": ("h", "m", "s", "ms", "us", "ns"),
     "B": ("TiB", "GiB", "MiB", "KiB", "B"),
+    "1/s": ("/s",),
+    "B/s": ("TiB/s", "GiB/s", "MiB/s", "KiB/s", "B/s"),
 }
 _DIGITS: Final = 3
 """Significant digits, and more where a number would else look like a limit that it is not."""
@@ -73,7 +78,7 @@ def significant(number: float, digits: int) -> str:
 
 def _written(limit: Limit, unit: str) -> tuple[float, str]:
     """Return factor and name of the unit that a file writes behind a limit; no name behind a number."""
-    name = re.sub(r"[0-9. ]", "", limit) if isinstance(limit, str) else ""
+    name = re.sub(r"^[0-9.]+ ?", "", limit) if isinstance(limit, str) else ""
     if name == "%":
         return 0.01, "%"
     factors = _FACTORS.get(unit, {})

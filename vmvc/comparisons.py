@@ -5,13 +5,17 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
 
 from vmvc import stats
 from vmvc.plan import Condition, show_level
-from vmvc.records import Comparison, QuantityRecord, Trend
+from vmvc.records import Comparison, FindingRecord, QuantityRecord, Trend
 from vmvc.rows import Cell
 from vmvc.spec import Level
-from vmvc.units import parse_duration, parse_percent, parse_size
+from vmvc.units import measure
+
+BEATEN: Final = 0.03
+"""How much better than its host a guest may look by noise."""
 
 Find = Callable[[Condition, QuantityRecord], Cell]
 """Returns the cell of a quantity in a condition, an empty one where there is nothing."""
@@ -176,7 +180,7 @@ def _trend(path: str, line: Sequence[Condition], quantity: QuantityRecord, find:
 
 
 def _slope(measured: Sequence[tuple[Level, Sequence[float]]], reason: str) -> dict[str, object]:
-    numbers = [_number(level) for level, _ in measured]
+    numbers = [measure(level) for level, _ in measured]
     units = {number[1] for number in numbers if number is not None}
     if None in numbers or len(units) != 1:
         return {}
@@ -197,15 +201,25 @@ def _slope(measured: Sequence[tuple[Level, Sequence[float]]], reason: str) -> di
     }
 
 
-def _number(level: Level) -> tuple[float, str] | None:
-    """Return what a level says as a number, and its unit; ``None`` where it is no number."""
-    if isinstance(level, bool):
-        return None
-    if isinstance(level, int | float):
-        return float(level), "1"
-    for parse, unit in ((parse_size, "B"), (parse_duration, "s"), (parse_percent, "1")):
-        try:
-            return float(parse(level)), unit
-        except ValueError:
+def beaten_hosts(
+    compared: Iterable[Comparison], quantities: Iterable[QuantityRecord]
+) -> Iterator[FindingRecord]:
+    """Yield a finding for each condition that is better than the bare host where none can be.
+
+    Source: a guest that is more than 3% faster than its host has not done the same work (a missing flush, a
+    cache of the host's).
+    """
+    best = {(one.metric, one.quantity) for one in quantities if one.host_best}
+    for one in compared:
+        if one.ratio is None or (one.metric, one.quantity) not in best or one.ratio <= 0:
             continue
-    return None
+        gain = one.ratio if one.better == "higher" else 1 / one.ratio
+        if gain > 1 + BEATEN:
+            yield FindingRecord(
+                code="workload.faster-than-host",
+                severity="warning",
+                what=f"{one.condition}: {one.metric}.{one.quantity} is {gain - 1:.0%} better than on the "
+                f"bare host ({one.baseline}), n = {one.n} and {one.baseline_n}",
+                remedy="see whether both did the same work: a flush that is left out, a cache of the host's, "
+                "another number of CPUs",
+            )

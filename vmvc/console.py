@@ -31,6 +31,7 @@ class Search:
     """One pattern, searched line by line as the output arrives.
 
     An unfinished line counts (a prompt has no newline), unless what follows could still undo the match.
+    ``match`` is the first; nothing is searched after it.
     """
 
     def __init__(self, pattern: re.Pattern[str]) -> None:
@@ -38,6 +39,7 @@ class Search:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._line = ""
         self._found: Event | None = None
+        self.match: re.Match[str] | None = None
         self._done = threading.Event()
 
     def wait(self, seconds: float) -> Event | None:
@@ -46,23 +48,26 @@ class Search:
         return self._found
 
     def feed(self, chunk: bytes, at: int) -> None:
+        if self._done.is_set():
+            return
         *lines, self._line = (self._line + self._decoder.decode(chunk)).split("\n")
         self._line = self._line[-LONGEST_LINE:]
-        if any(self._pattern.search(line.rstrip("\r")) for line in lines) or self._open_line_matches():
-            self._end(Event(at))
+        whole = (self._pattern.search(line.rstrip("\r")) for line in lines)
+        if match := next(filter(None, whole), None) or self._match_in_open_line():
+            self._end(match, at)
 
     def end(self, at: int) -> None:
-        self._end(Event(at) if self._pattern.search(self._line) else None)
+        self._end(self._pattern.search(self._line), at)
 
-    def _open_line_matches(self) -> bool:
+    def _match_in_open_line(self) -> re.Match[str] | None:
         # "\0" stands for whatever may follow: `ready$` waits for the end of the line.
-        return bool(
-            self._line and self._pattern.search(self._line) and self._pattern.search(self._line + "\0")
-        )
+        match = self._pattern.search(self._line) if self._line else None
+        return match if match and self._pattern.search(self._line + "\0") else None
 
-    def _end(self, found: Event | None) -> None:
+    def _end(self, match: re.Match[str] | None, at: int) -> None:
         if not self._done.is_set():
-            self._found = found
+            self.match = match
+            self._found = Event(at) if match else None
             self._done.set()
 
 
@@ -108,17 +113,22 @@ class ConsoleTap:
         with self._lock:
             return b"".join(chunk for _, chunk in self._tail)
 
+    def found(self, pattern: re.Pattern[str]) -> str:
+        """Return the first group of the pattern's first match in what is kept, printable; "" for none."""
+        match = pattern.search(_CONTROL.sub("", (self.head + self.tail).decode(errors="replace")))
+        return match[1] if match else ""
+
     def last_lines(self, count: int) -> str:
         """Return the last non-empty lines, printable, each cut at 200 characters."""
         text = _CONTROL.sub("", (self.head + self.tail).decode(errors="replace"))
         lines = [line.rstrip()[:200] for line in text.split("\n") if line.strip()]
         return "\n".join(lines[-count:])
 
-    def search(self, pattern: re.Pattern[str]) -> Search:
-        """Search what has arrived so far (as far as it is kept) and what will; stamped on arrival."""
+    def search(self, pattern: re.Pattern[str], *, past: bool = True) -> Search:
+        """Search what will arrive and, of the ``past``, what has as far as it is kept; stamped on arrival."""
         search = Search(pattern)
         with self._lock:
-            for at, chunk in (*self._head, *self._tail):
+            for at, chunk in (*self._head, *self._tail) if past else ():
                 search.feed(chunk, at)
             if self.ended:
                 search.end(self._ended_at)

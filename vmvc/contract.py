@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any, ClassVar, Final, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -63,13 +64,18 @@ class Finding:
 class Quantity:
     """One named value of a metric.
 
-    ``unit`` is ``"s"``, ``"B"`` or ``"1"`` (a count or a ratio); ``says`` is one sentence of meaning.
+    ``unit`` is one of ``vmvc.units.UNITS``: ``"s"``, ``"B"``, ``"1"`` (a count or a ratio), ``"B/s"``...;
+    ``says`` is one sentence of meaning. ``rule``: how iterations within a trial become its one value, ""
+    where there are none. ``host_best``: no guest can be better than the bare host, so one that is 3% better
+    is a finding.
     """
 
     name: str
     unit: str
     better: Literal["lower", "higher", "neutral"]
     says: str
+    rule: Literal["", "mean", "median"] = ""
+    host_best: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +83,28 @@ class Reading:
     """One measured value of a quantity, in its unit.
 
     ``resolution``, in that unit: the true value lies in [value - resolution, value]; ``None``: not known.
+    ``iterations``: the values within this trial that ``value`` is made of by the quantity's ``rule``, in
+    their order; no independent samples, so never pooled. ``warmups``: those before them, in no statistic.
     """
 
     quantity: str
     value: float
     resolution: float | None = None
+    iterations: tuple[float, ...] = ()
+    warmups: tuple[float, ...] = ()
+
+    @classmethod
+    def over(
+        cls,
+        quantity: Quantity,
+        iterations: Sequence[float],
+        *,
+        warmups: Sequence[float] = (),
+        resolution: float | None = None,
+    ) -> Reading:
+        """Make the trial's value of its iterations, by the rule of the quantity."""
+        value = median(iterations) if quantity.rule == "median" else fmean(iterations)
+        return cls(quantity.name, value, resolution, tuple(iterations), tuple(warmups))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +137,45 @@ class Event:
     resolution: float = 0.0
 
 
-EVENTS: Final = ("requested", "created", "started", "console", "ready", "stop_requested", "gone")
-"""Names of events in the order in which they happen; a trial has those that exist on its backend.
+EVENTS: Final = (
+    *("requested", "created", "started", "console", "kernel", "init", "network", "exec", "ready"),
+    *("stop_requested", "stopped", "gone"),
+)
+"""Names of events in the order in which they happen in a machine; a trial has those that its backend has.
 
 ``requested``: just before ``create``; ``created``: ``create`` returned; ``started``: ``start`` returned;
-``console``: the first byte of the guest arrived; ``ready``: the probe succeeded; ``stop_requested``: just
-before ``stop``; ``gone``: ``stop`` returned, the guest has ended.
+``console``: the first byte of the guest arrived; ``kernel``: the first line of the guest's kernel did;
+``init``: the guest's kernel has started its first process; ``network``: the guest's interface is up;
+``exec``: the guest's command is executed; ``ready``: the probe succeeded; ``stop_requested``: just before
+``stop``; ``stopped``: the guest's command has ended; ``gone``: ``stop`` returned, the guest has ended.
+A container has its network before ``exec``, and that before ``started``: an engine starts it in one call.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """How the runner learns of events that no call of a backend tells it.
+
+    ``lines``: event -> regular expression of the line by which the guest's own system announces it on the
+    console; a group ``status`` in that of ``stopped`` is the command's exit code or the name of its signal.
+    ``absent``: event -> why there is none here.
+    """
+
+    lines: Mapping[str, str] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a guest ended that was asked to.
+
+    ``orderly``: of itself; else it had to be ended by force. ``code``: exit code of its command, 128 and N
+    where signal N ended it; ``None`` where it is not known, for the ``reason``.
+    """
+
+    orderly: bool
+    code: int | None = None
+    reason: str = ""
 
 
 IMAGE_EVENTS: Final = ("image_requested", "image_ready")
@@ -227,6 +282,8 @@ class Guest:
     """Most processes and threads at a time; ``None``: no limit is asked for."""
     cpuset: tuple[int, ...] | None = None
     """CPUs of the host that all of the guest must stay on; ``None``: it is free."""
+    reach: tuple[int, ...] = ()
+    """Guest ports that metrics must reach from the host."""
 
     @property
     def cpu_list(self) -> str:
@@ -238,11 +295,12 @@ class Guest:
         """Guest ports that the host must reach."""
         match self.ready:
             case ReadyHttp(http=probe):
-                return (probe.port,)
+                probed: tuple[int, ...] = (probe.port,)
             case ReadyTcp(tcp=probe):
-                return (probe.port,)
+                probed = (probe.port,)
             case _:
-                return ()
+                probed = ()
+        return tuple(dict.fromkeys((*probed, *self.reach)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +384,17 @@ class Instance(ABC):
         self.tag = tag
         self.guest = guest
 
+    def watch(self, tell: Callable[[str], None]) -> None:  # noqa: B027 - most platforms tell by their calls
+        """Have ``tell`` called with the name of an event as soon as the platform says that it happened.
+
+        For ``network``, ``exec`` and ``stopped``. Called once, before ``create``, where a trial is timed;
+        ``tell`` may be called from any thread, and what it is told twice or too late it does not mind.
+        """
+
+    def marks(self) -> Marks:
+        """Say which lines of the console announce events, and which events there are none of here."""
+        return Marks()
+
     @abstractmethod
     def create(self) -> None:
         """Define the instance: everything in place, nothing running."""
@@ -357,6 +426,13 @@ class Instance(ABC):
     @abstractmethod
     def alive(self) -> bool:
         """Say whether the guest still runs; cheap (well under a millisecond), so no engine is asked."""
+
+    def exit_code(self) -> int:
+        """Return the exit code of the guest's command that has ended, 128 and N where signal N ended it.
+
+        Raises: Unavailable where the platform does not tell.
+        """
+        raise Unavailable("the platform does not tell how the guest's command ended")
 
     def epitaph(self) -> str:
         """Say in a few words how a guest that is not alive ended; "" where the platform does not tell."""
@@ -445,6 +521,10 @@ class Backend(ABC):
         """
         raise Unavailable(f"the backend {self.kind} cannot remove an image")
 
+    def pulls(self, guest: Guest) -> bool:
+        """Say whether ``fetch`` gets the image from a registry."""
+        return False
+
     def fetch(self, guest: Guest) -> None:
         """Pull or make what ``forget`` has removed, and nothing else: this is timed.
 
@@ -526,6 +606,8 @@ class Scene:
     """Why an event is missing, by event name."""
     fleet: Fleet | None = None
     """Of metrics that observe a fleet."""
+    ending: Ending | None = None
+    """Of metrics that observe events, where the guest was asked to stop."""
 
 
 Observation = Reading | Absent | Finding | Series
@@ -533,10 +615,16 @@ Observation = Reading | Absent | Finding | Series
 
 
 class Metric(ABC):
-    """Something to measure: declares its quantities and turns a scene into readings."""
+    """Something to measure: declares its quantities and turns a scene into readings.
 
-    name: ClassVar[str]
-    quantities: ClassVar[tuple[Quantity, ...]]
+    An experiment may have several metrics of one class under names of its own (``cpu: {kind: workload}``), so
+    no options model has a field ``kind``.
+    """
+
+    name: str
+    """Of the class: its kind, which an experiment asks for. Of an object: its name in the experiment."""
+    quantities: tuple[Quantity, ...]
+    """Of the class: those of every object; empty where ``__init__`` sets them, by the options."""
     observes: ClassVar[Observes]
     loads_guest: ClassVar[bool] = False
     """True where measuring disturbs the guest: the metric then gets an instance of its own."""
@@ -546,8 +634,26 @@ class Metric(ABC):
     says: ClassVar[str]
     """One line for ``vmvc list metrics``."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, name: str = "") -> None:
         self.options = options
+        if name:
+            self.name = name
+
+    @classmethod
+    def presets(cls) -> Mapping[str, Metric]:
+        """Return ready-made objects by the name that asks for them, for ``vmvc list metrics``."""
+        return {}
+
+    def check(self, guest: Guest) -> Sequence[Finding]:
+        """Say, before the first trial, what this metric lacks in such a guest or on this host.
+
+        Changes nothing; an error stops the run. Every finding has a remedy.
+        """
+        return ()
+
+    def ports(self) -> tuple[int, ...]:
+        """Return guest ports that this metric must reach from the host, besides those of readiness."""
+        return ()
 
     def seconds(self) -> float:
         """Return how long one observation lasts by design (a settle time); for deadlines and estimates."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from vmvc.complaints import judge
-from vmvc.contract import Backend, Metric, Options
+from vmvc.contract import Backend, Metric
 from vmvc.crosscheck_claims import Named, claim_faults, is_name, quantity_of
 from vmvc.entries import Entries, judge_conditions
 from vmvc.errors import EngineError, Fault
 from vmvc.factors import TRIALS, Factor, factors_of, judge_settings
 from vmvc.notation import Node, Place, shorten
+from vmvc.records import recorded_options
 from vmvc.registry import backend_class, backend_kinds, metric_class, metric_names
 from vmvc.spec import BUILT_IN_IMAGES, MOST_NAMES, NAME, Factors, GuestSpec, Trials
 from vmvc.wording import did_you_mean
@@ -29,11 +30,14 @@ from vmvc.wording import did_you_mean
 
 @dataclass(slots=True)
 class PlugIns:
-    """What the file names; ``missing`` are plug-ins that exist and cannot be imported here."""
+    """What the file names; ``missing`` are plug-ins that exist and cannot be imported here.
+
+    ``metrics``: name -> class; ``measures``: name -> object, where its options are good.
+    """
 
     backends: dict[str, type[Backend]] = field(default_factory=dict)
     metrics: dict[str, type[Metric]] = field(default_factory=dict)
-    options: dict[str, Options] = field(default_factory=dict)
+    measures: dict[str, Metric] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     missing: list[EngineError] = field(default_factory=list)
 
@@ -113,23 +117,40 @@ class _Check:
     def metrics(self) -> None:
         names = metric_names()
         for name, place, settings in _entries(self._root.get("metrics")):
-            if not re.fullmatch(NAME, name):
+            given = settings.get("kind") if settings is not None else None
+            kind = name if given is None else given.text
+            if given is not None and kind is None:
+                self._report(
+                    given.place, f"metrics.{name}.kind: expected a name, got {given}", "name a metric"
+                )
+            if kind is None or not re.fullmatch(NAME, name) or not re.fullmatch(NAME, kind):
                 continue
-            if name not in names:
-                self._report(place, f"metrics: unknown metric {name!r}", did_you_mean(name, names))
+            if kind not in names:
+                hint = did_you_mean(kind, names)
+                if given is None and settings is not None and not hint.startswith("did"):
+                    hint = f"a name of your own needs its kind, as in {name}: {{kind: workload}}; {hint}"
+                self._report(
+                    place if given is None else given.place, f"metrics: unknown metric {kind!r}", hint
+                )
+                continue
+            if name != kind and name in names:
+                what = f"metrics: {name!r} is a metric itself and cannot be the name of a {kind}"
+                self._report(place, what, "take a name of your own")
                 continue
             try:
-                metric = metric_class(name)
+                metric = metric_class(kind)
             except EngineError as error:
                 self.found.missing.append(error)
                 continue
             self.found.metrics[name] = metric
             node = settings if settings is not None else Node(place, {})
             if isinstance(node.value, dict):
-                options, faults = judge(metric.options_model, node, self._source, ("metrics", name))
+                own = {key: value for key, value in node.value.items() if key != "kind"}
+                path = ("metrics", name)
+                options, faults = judge(metric.options_model, replace(node, value=own), self._source, path)
                 self.found.faults += faults
                 if options is not None:
-                    self.found.options[name] = options
+                    self.found.measures[name] = metric(options, name)
 
     # --- references
 
@@ -244,4 +265,9 @@ class _Check:
 
     def _named(self, folder: Path | None = None) -> Named:
         metrics = [name for name, _, _ in _entries(self._root.get("metrics"))]
-        return Named(list(self._backends), metrics, self.found.metrics, self.found.options, folder)
+        quantities = {
+            **{name: metric.quantities for name, metric in self.found.metrics.items() if metric.quantities},
+            **{name: metric.quantities for name, metric in self.found.measures.items()},
+        }
+        options = {name: recorded_options(metric) for name, metric in self.found.measures.items()}
+        return Named(list(self._backends), metrics, quantities, options, folder)

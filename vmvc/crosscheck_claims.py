@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter
 
 from vmvc.complaints import judge
-from vmvc.contract import Metric, Options, Quantity
+from vmvc.contract import Quantity
 from vmvc.errors import Fault, ResultsError
 from vmvc.factors import TRIALS, Factor, factors_of
 from vmvc.notation import Node, Place, shorten
@@ -19,7 +19,7 @@ from vmvc.reference import Wanted, check
 from vmvc.spec import MOST_CLAIMS, NAME, Level
 from vmvc.spec_claims import ON_ONE
 from vmvc.spec_model import FACTOR_PATH
-from vmvc.units import Duration, Percent, Size, measure
+from vmvc.units import PARSERS, UNITS, Duration, Percent, Size, measure
 from vmvc.wording import did_you_mean, listed
 
 _Number = Annotated[float, Field(strict=True)]
@@ -27,21 +27,34 @@ _BOUNDS: Final[Mapping[str, TypeAdapter[Any]]] = {
     "s": TypeAdapter(_Number | Duration),
     "B": TypeAdapter(_Number | Size),
     "1": TypeAdapter(_Number | Percent),
+    **{
+        unit: TypeAdapter(_Number | Annotated[float, BeforeValidator(parse)])
+        for unit, parse in PARSERS.items()
+        if unit not in ("s", "B", "1")
+    },
 }
 """Unit of a quantity -> what a limit on it can be."""
 _QUANTITY: Final = rf"{NAME[:-1]}\.[a-z0-9_.-]{{1,64}}"
-_KINDS: Final = {"s": "durations", "B": "sizes", "1": "numbers"}
+_KINDS: Final = {
+    **{unit: f"as in 2{unit}" for unit in UNITS},
+    "s": "durations",
+    "B": "sizes",
+    "1": "numbers",
+}
 _SHARE: Final = "1"
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a claim may name; ``folder`` anchors paths to other runs, ``None``: these are let pass."""
+    """What a claim may name; ``folder`` anchors paths to other runs, ``None``: these are let pass.
+
+    ``quantities``: of the metrics of which they are known; ``options``: what is recorded of a metric's.
+    """
 
     backends: Sequence[str]
     metrics: Sequence[str]
-    classes: Mapping[str, type[Metric]]
-    options: Mapping[str, Options]
+    quantities: Mapping[str, Sequence[Quantity]]
+    options: Mapping[str, Mapping[str, Any]]
     folder: Path | None
 
 
@@ -69,9 +82,9 @@ def quantity_of(
         hint = known if known.startswith("did") else f"add {name} to metrics"
         what = f"{called}: {name!r} is not among the metrics of this experiment"
         return None, [Fault(what, source, *node.place, hint=hint)]
-    if name not in named.classes:
+    if name not in named.quantities:
         return None, []
-    quantities = {quantity.name: quantity for quantity in named.classes[name].quantities}
+    quantities = {quantity.name: quantity for quantity in named.quantities[name]}
     if wanted not in quantities:
         what = f"{called}: the metric {name} has no quantity {wanted!r}"
         return None, [Fault(what, source, *node.place, hint=did_you_mean(wanted, quantities))]
@@ -273,9 +286,7 @@ class _Claims:
             path: (at[path],) if path in at else tuple(_plain(factor.levels))
             for path, factor in self._factors_on(backend).items()
         }
-        options = self._named.options.get(name)
-        given = None if options is None else options.model_dump(mode="json", exclude_none=True)
-        wanted = Wanted(backend, axes, name, quantity, given)
+        wanted = Wanted(backend, axes, name, quantity, self._named.options.get(name))
         folder = self._named.folder / run.text
         try:
             check(folder, wanted)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+import platform
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 
+import psutil
+
 
 @contextmanager
 def writing(path: Path) -> Iterator[TextIOWrapper]:
     """Replace a text file (UTF-8, ``\n``) in one step; a reader sees the old bytes or the new ones.
 
+    What a killed process has left of its own try is removed.
+
     Raises: OSError; the old file is then untouched.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    _sweep(path)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_mine(path, os.getpid()))
     temporary = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
@@ -29,6 +35,19 @@ def writing(path: Path) -> Iterator[TextIOWrapper]:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def _mine(path: Path, pid: int) -> str:
+    """Return how a process's temporary files begin: its host and its id tell whether it lives."""
+    return f".{path.name}.{platform.node()}.{pid}."
+
+
+def _sweep(path: Path) -> None:
+    begin = _mine(path, 0).removesuffix("0.")
+    for left in path.parent.glob(f".{path.name}.*"):
+        pid, _, _ = left.name.removeprefix(begin).partition(".")
+        if left.name.startswith(begin) and pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            left.unlink(missing_ok=True)
 
 
 def write(path: Path, content: str | bytes) -> None:

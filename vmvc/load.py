@@ -93,6 +93,7 @@ class Loaded:
             env=spec.env,
             boot=spec.boot,
             folder=self.folder,
+            reach=tuple(dict.fromkeys(port for metric in self.metrics for port in metric.ports())),
         )
 
 
@@ -108,6 +109,9 @@ def read(path: Path) -> Loaded:
             text = file.read(LARGEST + 1)
     except (OSError, ValueError) as error:
         raise InputError(_unreadable(path, error)) from error
+    if text.startswith(b"PK\x03\x04"):
+        hint = "vmvc run takes it where it is a bundle"
+        raise InputError(Fault("this is a ZIP file", str(path), hint=hint))
     return loads(text, str(path), path.absolute().parent)
 
 
@@ -128,7 +132,7 @@ def loads(text: bytes, source: str, folder: Path, *, references: bool = True) ->
         raise InputError([*faults[:MOST], *([_more(source)] if len(faults) > MOST else [])])
     if found.missing:
         raise found.missing[0]
-    metrics = tuple(metric(found.options[name]) for name, metric in found.metrics.items())
+    metrics = tuple(found.measures.values())
     return Loaded(experiment, text, folder, found.backends, metrics, root.plain())
 
 

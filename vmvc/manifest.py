@@ -17,7 +17,14 @@ from vmvc.contract import Finding, Isolation, Preparation
 from vmvc.errors import StorageError
 from vmvc.load import Loaded
 from vmvc.plan import Plan
-from vmvc.records import VERSION, FindingRecord, QuantityRecord, ReferenceRecord, RunRecord
+from vmvc.records import (
+    VERSION,
+    FindingRecord,
+    QuantityRecord,
+    ReferenceRecord,
+    RunRecord,
+    recorded_options,
+)
 from vmvc.stopping import rule_of
 
 
@@ -26,8 +33,10 @@ def digest(source: bytes) -> str:
     return hashlib.sha256(source).hexdigest()
 
 
-def head_of(loaded: Loaded, plan: Plan, run: str, findings: Sequence[Finding]) -> RunRecord:
-    """Return the journal's first record.
+def head_of(
+    loaded: Loaded, plan: Plan, run: str, findings: Sequence[Finding], about: bytes = b""
+) -> RunRecord:
+    """Return the journal's first record; ``about``: what run.json holds, where there is one.
 
     Raises: ResultsError where a run that a claim refers to cannot be read any more.
     """
@@ -35,6 +44,7 @@ def head_of(loaded: Loaded, plan: Plan, run: str, findings: Sequence[Finding]) -
         version=VERSION,
         run=run,
         experiment_sha256=digest(loaded.source),
+        about_sha256=digest(about) if about else "",
         name=loaded.experiment.name,
         seed=plan.settings.seed,
         pause=plan.settings.pause,
@@ -52,6 +62,7 @@ def head_of(loaded: Loaded, plan: Plan, run: str, findings: Sequence[Finding]) -
         ),
         options=options_of(loaded),
         baseline=_baseline(loaded, plan),
+        isolation={name: loaded.backends[name].isolation.value for name in plan.axes},
         findings=tuple(FindingRecord.of(finding) for finding in findings),
         boot=host.boot_id(),
         claims=loaded.experiment.claims,
@@ -61,9 +72,7 @@ def head_of(loaded: Loaded, plan: Plan, run: str, findings: Sequence[Finding]) -
 
 def options_of(loaded: Loaded) -> dict[str, dict[str, Any]]:
     """Return every metric's options, defaults written out: values under others are of another quantity."""
-    return {
-        metric.name: metric.options.model_dump(mode="json", exclude_none=True) for metric in loaded.metrics
-    }
+    return {metric.name: recorded_options(metric) for metric in loaded.metrics}
 
 
 def _baseline(loaded: Loaded, plan: Plan) -> str:

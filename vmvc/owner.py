@@ -1,6 +1,7 @@
 """Who owns what vmvc made: ``host:pid:start`` of the process that runs the trials; and does it still live?
 
-The start time keeps a recycled process id from passing for a dead owner.
+The start keeps a recycled process id from passing for a dead owner. On Linux it is the boot and the process's
+start in ticks since then, which no setting of the wall clock moves.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+from pathlib import Path
 
 import psutil
 
@@ -22,7 +24,8 @@ def of_pid(pid: int) -> str:
 
     Raises: psutil.NoSuchProcess.
     """
-    return f"{_host()}:{pid}:{psutil.Process(pid).create_time():.2f}"
+    process = psutil.Process(pid)
+    return f"{_host()}:{pid}:{_ticks(pid) or f'{process.create_time():.2f}'}"
 
 
 def alive(owner: str) -> bool:
@@ -32,9 +35,24 @@ def alive(owner: str) -> bool:
     if host != _host():
         return True
     try:
+        if "@" in start:
+            return _ticks(int(pid)) == start
         return abs(psutil.Process(int(pid)).create_time() - float(start)) < 1.0
     except (psutil.NoSuchProcess, ValueError):
         return False
+
+
+def _ticks(pid: int) -> str:
+    """Return ``TICKS@BOOT`` of a live process; "" where there is none or no Linux.
+
+    Source: proc(5), field 22 of /proc/PID/stat, counted behind the name, which may hold spaces and brackets.
+    """
+    try:
+        start = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19]
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+    except (OSError, IndexError):
+        return ""
+    return f"{int(start)}@{boot[:8]}"
 
 
 def _host() -> str:

@@ -11,16 +11,28 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
-from vmvc.contract import Absent, Event, Finding, Quantity, Reading, Series
+from vmvc.contract import Absent, Event, Finding, Metric, Quantity, Reading, Series
 from vmvc.spec import Entry, Level
 from vmvc.spec_claims import Claim
+from vmvc.units import UNITS
 
 VERSION: Final = 1
 """Version of every file in a run's folder; a folder of another version is refused."""
+_UNIT: Final = "One of " + ", ".join(f"`{unit}`" for unit in UNITS) + "."
 
 
 class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Line(Record):
+    """One line of the journal; ``check`` stands last in it."""
+
+    check: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{16}$",
+        description="Digest of this line without it and the line before's; absent in older runs.",
+    )
 
 
 class EventRecord(Record):
@@ -41,9 +53,16 @@ class QuantityRecord(Record):
 
     metric: str = Field(description="Metric.")
     quantity: str = Field(description="Quantity of that metric.")
-    unit: str = Field(description="`s`, `B` or `1`.")
+    unit: str = Field(description=_UNIT)
     better: Literal["lower", "higher", "neutral"] = Field(description="Which direction is better.")
     says: str = Field(description="Meaning, in one sentence.")
+    rule: Literal["mean", "median"] | None = Field(
+        default=None,
+        description="How iterations within a trial become its value; absent where there are none.",
+    )
+    host_best: bool | None = Field(
+        default=None, description="True where no guest can be better than the bare host; else absent."
+    )
 
     @classmethod
     def of(cls, metric: str, quantity: Quantity) -> QuantityRecord:
@@ -53,6 +72,8 @@ class QuantityRecord(Record):
             unit=quantity.unit,
             better=quantity.better,
             says=quantity.says,
+            rule=quantity.rule or None,
+            host_best=quantity.host_best or None,
         )
 
 
@@ -62,9 +83,17 @@ class ReadingRecord(Record):
     metric: str = Field(description="Metric.")
     quantity: str = Field(description="Quantity of that metric.")
     value: float = Field(description="Value in `unit`.")
-    unit: str = Field(description="`s`, `B` or `1`.")
+    unit: str = Field(description=_UNIT)
     resolution: float | None = Field(
         default=None, description="The true value lies between `value` less this and `value`, in `unit`."
+    )
+    iterations: tuple[float, ...] | None = Field(
+        default=None,
+        description="Values within this trial, in their order, that `value` is made of by the quantity's "
+        "rule; absent where it is one value.",
+    )
+    warmups: tuple[float, ...] | None = Field(
+        default=None, description="Values of the iterations before them, which are in no statistic."
     )
 
     @classmethod
@@ -75,6 +104,8 @@ class ReadingRecord(Record):
             value=float(reading.value),
             unit=unit,
             resolution=reading.resolution,
+            iterations=tuple(map(float, reading.iterations)) or None,
+            warmups=tuple(map(float, reading.warmups)) or None,
         )
 
 
@@ -90,11 +121,18 @@ class AbsentRecord(Record):
         return cls(metric=metric, quantity=absent.quantity, reason=absent.reason)
 
 
+def recorded_options(metric: Metric) -> dict[str, JsonValue]:
+    """Return a metric's options, defaults written out, and its kind where that is not its name."""
+    options: dict[str, JsonValue] = metric.options.model_dump(mode="json", exclude_none=True, by_alias=True)
+    kind = type(metric).name
+    return options if kind == metric.name else {"kind": kind, **options}
+
+
 class SeriesRecord(Record):
     """Values that one metric took one after the other; `series-METRIC.csv` is made from them."""
 
     metric: str = Field(description="Metric.")
-    columns: Mapping[str, str] = Field(description="Column -> its unit: `s`, `B` or `1`.")
+    columns: Mapping[str, str] = Field(description="Column -> its unit, as of a quantity.")
     rows: tuple[Mapping[str, float], ...] = Field(
         description="Column -> value; a value that there is not is not there."
     )
@@ -131,7 +169,7 @@ class Failure(Record):
     hint: str = Field(default="", description="What to do about it.")
 
 
-class TrialRecord(Record):
+class TrialRecord(Line):
     """One trial that has ended, measured or failed."""
 
     record: Literal["trial"] = Field(default="trial", description="Kind of this line.")
@@ -197,13 +235,16 @@ class ReferenceRecord(Record):
     )
 
 
-class RunRecord(Record):
+class RunRecord(Line):
     """First line of a journal: what the run is."""
 
     record: Literal["run"] = Field(default="run", description="Kind of this line.")
     version: int = Field(description="Version of the shapes in this folder.")
     run: str = Field(description="Id of the run.")
     experiment_sha256: str = Field(description="Digest of experiment.yaml, as given.")
+    about_sha256: str = Field(
+        default="", description="Digest of run.json, as written; absent in runs of older versions."
+    )
     name: str = Field(description="Name of the experiment.")
     seed: int = Field(description="Seed of the order.")
     pause: float = Field(default=0.0, ge=0, description="Idle seconds before each trial.")
@@ -231,6 +272,10 @@ class RunRecord(Record):
         description="Backend that the others are compared with: the first without isolation, else the first; "
         "absent in runs of older versions, which take the first.",
     )
+    isolation: Mapping[str, Literal["none", "container", "vm"]] = Field(
+        default_factory=dict,
+        description="Backend -> what stands between guest and host; absent in runs of older versions.",
+    )
     findings: tuple[FindingRecord, ...] = Field(
         default=(), description="What was found on host, engines and conditions before the first trial."
     )
@@ -241,7 +286,7 @@ class RunRecord(Record):
     )
 
 
-class ResumeRecord(Record):
+class ResumeRecord(Line):
     """The run was taken up again."""
 
     record: Literal["resume"] = Field(default="resume", description="Kind of this line.")
@@ -267,7 +312,7 @@ class StepRecord(Record):
     )
 
 
-class StopRecord(Record):
+class StopRecord(Line):
     """A condition needs no more trials: the decision, and the way to it."""
 
     record: Literal["stop"] = Field(default="stop", description="Kind of this line.")
@@ -296,14 +341,18 @@ class SummaryRow(Record):
     factors: Mapping[str, Level] = Field(description="Factor path -> level of this condition.")
     metric: str = Field(description="Metric.")
     quantity: str = Field(description="Quantity of that metric.")
-    unit: str = Field(description="`s`, `B` or `1`.")
+    unit: str = Field(description=_UNIT)
     better: Literal["lower", "higher", "neutral"] = Field(description="Which direction is better.")
     n: int = Field(ge=0, description="Values.")
     failed: int = Field(ge=0, description="Trials of the condition whose last attempt failed.")
     failed_low: float | None = Field(
-        default=None, description="Lower end of the failed share's 95% Wilson interval, of trials that ended."
+        default=None,
+        description="Lower end of the failed share's 95% Wilson interval, of trials that ended; absent where "
+        "none has.",
     )
-    failed_high: float | None = Field(default=None, description="Upper end of that interval.")
+    failed_high: float | None = Field(
+        default=None, description="Upper end of that interval; absent where failed_low is."
+    )
     retried: int = Field(
         default=0, ge=0, description="Trials of the condition that needed more than one attempt."
     )
@@ -316,43 +365,75 @@ class SummaryRow(Record):
         ge=0, description="Trials of the condition that were planned; those it ran where a rule stopped it."
     )
     median: float | None = Field(default=None, description="Median; absent where n is 0.")
-    q1: float | None = Field(default=None, description="Lower quartile.")
-    q3: float | None = Field(default=None, description="Upper quartile.")
-    min: float | None = Field(default=None, description="Smallest value.")
-    max: float | None = Field(default=None, description="Largest value.")
+    q1: float | None = Field(default=None, description="Lower quartile; absent where n is 0.")
+    q3: float | None = Field(default=None, description="Upper quartile; absent where n is 0.")
+    min: float | None = Field(default=None, description="Smallest value; absent where n is 0.")
+    max: float | None = Field(default=None, description="Largest value; absent where n is 0.")
     low: float | None = Field(
         default=None,
-        description="Lower end of the median's 95% order-statistic interval, widened by the resolution.",
+        description="Lower end of the median's 95% order-statistic interval, widened by the resolution; "
+        "absent below n = 6.",
     )
     high: float | None = Field(default=None, description="Upper end of that interval; absent below n = 6.")
     needs: int | None = Field(
         default=None, description="The n from which on the median has an interval; absent where it has one."
     )
-    mean: float | None = Field(default=None, description="Arithmetic mean.")
-    sd: float | None = Field(default=None, description="Sample standard deviation; absent for n = 1.")
+    mean: float | None = Field(default=None, description="Arithmetic mean; absent where n is 0.")
+    sd: float | None = Field(default=None, description="Sample standard deviation; absent below n = 2.")
     p90: float | None = Field(
         default=None, description="90% quantile; absent below n = 36, where it has no interval."
     )
     p90_low: float | None = Field(
-        default=None, description="Lower end of its 95% order-statistic interval, widened by the resolution."
+        default=None,
+        description="Lower end of its 95% order-statistic interval, widened by the resolution; absent where "
+        "p90 is.",
     )
-    p90_high: float | None = Field(default=None, description="Upper end of that interval.")
+    p90_high: float | None = Field(
+        default=None, description="Upper end of that interval; absent where p90 is."
+    )
     p95: float | None = Field(default=None, description="95% quantile; absent below n = 72.")
-    p95_low: float | None = Field(default=None, description="Lower end of its interval.")
-    p95_high: float | None = Field(default=None, description="Upper end of its interval.")
+    p95_low: float | None = Field(default=None, description="Lower end of its interval; absent where p95 is.")
+    p95_high: float | None = Field(
+        default=None, description="Upper end of its interval; absent where p95 is."
+    )
     p99: float | None = Field(default=None, description="99% quantile; absent below n = 368.")
-    p99_low: float | None = Field(default=None, description="Lower end of its interval.")
-    p99_high: float | None = Field(default=None, description="Upper end of its interval.")
-    resolution: float | None = Field(default=None, description="Largest resolution among the values.")
+    p99_low: float | None = Field(default=None, description="Lower end of its interval; absent where p99 is.")
+    p99_high: float | None = Field(
+        default=None, description="Upper end of its interval; absent where p99 is."
+    )
+    resolution: float | None = Field(
+        default=None, description="Largest resolution among the values; absent where none is known."
+    )
+    iterations: int | None = Field(
+        default=None,
+        description="Iterations in each trial that its value is made of; absent where there are none, or "
+        "where trials differ in it.",
+    )
+    sd_within: float | None = Field(
+        default=None, description="Standard deviation of the iterations within a trial, by all trials."
+    )
+    sd_between: float | None = Field(
+        default=None,
+        description="The part of the trials' standard deviation that their iterations do not explain.",
+    )
+    iterations_best: int | None = Field(
+        default=None,
+        description="Iterations in each trial that would give the narrowest interval in the same time "
+        "(Kalibera and Jones); absent where it cannot be told, and where starts add no spread of their own.",
+    )
     outliers: int | None = Field(
-        default=None, description="Values flagged by their modified z-score (beyond 3.5); all stay in."
+        default=None,
+        description="Values flagged by their modified z-score (beyond 3.5), which all stay in; absent where "
+        "n is 0.",
     )
     tau: float | None = Field(
         default=None,
         description="Kendall's tau of the values against their order in time; absent below n = 8, and where "
         "all are equal.",
     )
-    tau_p: float | None = Field(default=None, description="Its two-sided p-value: small where values drift.")
+    tau_p: float | None = Field(
+        default=None, description="Its two-sided p-value: small where values drift; absent where tau is."
+    )
     lag1: float | None = Field(
         default=None, description="Lag-1 autocorrelation of the values' ranks; absent where tau is."
     )
@@ -369,7 +450,7 @@ class Comparison(Record):
 
     metric: str = Field(description="Metric.")
     quantity: str = Field(description="Quantity of that metric.")
-    unit: str = Field(description="`s`, `B` or `1`.")
+    unit: str = Field(description=_UNIT)
     better: Literal["lower", "higher", "neutral"] = Field(description="Which direction is better.")
     condition: str = Field(description="Condition that is compared.")
     baseline: str = Field(description="Condition that it is compared with.")
@@ -415,7 +496,7 @@ class Trend(Record):
 
     metric: str = Field(description="Metric.")
     quantity: str = Field(description="Quantity of that metric.")
-    unit: str = Field(description="`s`, `B` or `1`.")
+    unit: str = Field(description=_UNIT)
     factor: str = Field(description="Factor path.")
     backend: str = Field(description="Backend, by its name in the experiment.")
     factors: Mapping[str, Level] = Field(description="The other factors' levels, which are held.")
@@ -433,7 +514,7 @@ class Trend(Record):
     slope_low: float | None = Field(default=None, description="Lower end of its 95% interval.")
     slope_high: float | None = Field(default=None, description="Upper end of that interval.")
     intercept: float | None = Field(default=None, description="Value of that line at level 0, in `unit`.")
-    level_unit: str = Field(default="", description="`s`, `B` or `1`; absent where levels are text.")
+    level_unit: str = Field(default="", description="Unit of the levels; absent where these are text.")
     reason: str = Field(default="", description="Why something is absent, where anything is.")
 
 
@@ -463,6 +544,7 @@ class Summary(Record):
     trends: tuple[Trend, ...] = Field(
         default=(), description="Every quantity across the levels of each factor, everything else held."
     )
+    claims: str = Field(default="", description="Digest of claims.json; absent in what older versions made.")
     seal: str = Field(
         default="", description="Digest of the journal, of vmvc's version and of all else in this file."
     )

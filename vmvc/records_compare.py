@@ -25,7 +25,7 @@ class ComparedRow(Record):
     condition: str = Field(description="Condition: the backend and its factor levels.")
     metric: str = Field(description="Metric.")
     quantity: str = Field(description="Quantity of that metric.")
-    unit: str = Field(description="`s`, `B` or `1`.")
+    unit: str = Field(description="Unit of the quantity.")
     better: Literal["lower", "higher", "neutral"] = Field(description="Which direction is better.")
     n: int = Field(ge=0, description="Values of the run.")
     reference_n: int = Field(ge=0, description="Values of the reference.")
@@ -71,8 +71,10 @@ class Difference(Record):
     """One fact that the two runs do not share."""
 
     what: str = Field(description="Where it stands in run.json, with dots between the keys.")
-    reference: JsonValue = Field(description="What the reference has; null where it has none.")
-    other: JsonValue = Field(description="What the run has; null where it has none.")
+    reference: JsonValue = Field(
+        default=None, description="What the reference has; absent where it has none."
+    )
+    other: JsonValue = Field(default=None, description="What the run has; absent where it has none.")
 
 
 class ComparedRun(ComparedWith):

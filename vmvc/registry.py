@@ -28,6 +28,7 @@ METRICS: Final[Mapping[str, str]] = {
     "memory": "vmvc.metrics.memory:Memory",
     "shutdown": "vmvc.metrics.shutdown:Shutdown",
     "startup": "vmvc.metrics.startup:Startup",
+    "workload": "vmvc.metrics.workload:Workload",
 }
 SDKS: Final[Mapping[str, str]] = {"docker": "vmvc", "libvirt": "vmvc[libvirt]"}
 """Top-level module of an SDK -> the requirement that installs it."""

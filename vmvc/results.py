@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,10 +11,11 @@ from typing import Final
 
 from pydantic_core import PydanticCustomError
 
-from vmvc import claims, durable, journal, seal, stats
+from vmvc import checksums, claims, durable, journal, seal, stats
 from vmvc.attempts import Attempts, attempts_of, stops_of, trials_of, with_last
-from vmvc.comparisons import comparisons, trends
+from vmvc.comparisons import beaten_hosts, comparisons, trends
 from vmvc.errors import ResultsError, StorageError
+from vmvc.nesting import nested_of
 from vmvc.plan import Condition, Plan, show_level
 from vmvc.records import (
     FindingRecord,
@@ -28,18 +28,26 @@ from vmvc.records import (
 )
 from vmvc.records_claims import VERDICTS, VerdictRecord
 from vmvc.rows import Cell, flagged, row_of
+from vmvc.sheet import SheetWriter
 from vmvc.spec import Level, Trials
 from vmvc.stopping import says
 
 SERIES_COLUMNS: Final = ("run", "trial", "block", "position", "warmup", "backend", "condition")
 MEASUREMENT_COLUMNS: Final = (*SERIES_COLUMNS, "metric", "quantity", "value", "unit")
+ITERATION_COLUMNS: Final = (
+    *SERIES_COLUMNS,
+    *("metric", "quantity", "iteration", "discarded", "value", "unit"),
+)
 SUMMARY_COLUMNS: Final = (
     *("backend", "condition", "metric", "quantity", "unit", "better"),
     *("n", "failed", "failed_low", "failed_high", "retried", "attempts", "planned"),
     *("median", "low", "high", "needs", "q1", "q3", "min", "max", "mean", "sd"),
     *("p90", "p90_low", "p90_high", "p95", "p95_low", "p95_high", "p99", "p99_low", "p99_high"),
-    *("resolution", "outliers", "tau", "tau_p", "lag1", "flags", "reason"),
+    *("resolution", "outliers", "tau", "tau_p", "lag1"),
+    *("iterations", "sd_within", "sd_between", "iterations_best", "flags", "reason"),
 )
+
+DERIVED: Final = ("measurements.csv", "summary.json", "summary.csv", "claims.json")
 
 Key = tuple[str, str, str]
 """Condition, metric, quantity."""
@@ -52,19 +60,29 @@ def rebuild(folder: Path) -> Summary:
     """
     path = folder / "journal.jsonl"
     head = journal.head(path)
-    summary = seal.sealed(summarise(path), path)
+    summary, found = made(path)
     try:
         _write_measurements(folder / "measurements.csv", head, path)
         durable.write(folder / "summary.json", summary.model_dump_json(exclude_none=True, indent=1) + "\n")
         durable.write(folder / "summary.csv", _summary_csv(head, summary))
-        durable.write(folder / "claims.json", claims_json(verdicts(path)))
-        _write_series(folder, head, path)
+        durable.write(folder / "claims.json", found)
+        lists = [*_write_series(folder, head, path), *_write_iterations(folder, head, path)]
+        checksums.write(folder, [*checksums.INPUTS, *DERIVED, *lists])
     except OSError as error:
         raise StorageError(
             f"{folder}: the results cannot be written: {error.strerror}; the journal is whole",
             hint=f"make room, then: vmvc show --rebuild {folder}",
         ) from error
     return summary
+
+
+def made(path: Path) -> tuple[Summary, str]:
+    """Return what stands in summary.json and in claims.json, made from the journal.
+
+    Raises: ResultsError.
+    """
+    found = claims_json(verdicts(path))
+    return seal.sealed(summarise(path).model_copy(update={"claims": seal.digest(found)}), path), found
 
 
 def summary_of(folder: Path) -> Summary:
@@ -84,6 +102,7 @@ def verdicts(path: Path) -> tuple[VerdictRecord, ...]:
     head = journal.head(path)
     if not head.claims:
         return ()
+
     try:
         return claims.verdicts(head, list(conditions_of(head)), trials_of(path))
     except PydanticCustomError as error:
@@ -91,6 +110,17 @@ def verdicts(path: Path) -> tuple[VerdictRecord, ...]:
             f"{path}:1: a claim does not fit its quantity: {error.message()}",
             hint="restore the journal from a copy",
         ) from error
+
+
+def verdicts_of(folder: Path) -> tuple[VerdictRecord, ...]:
+    """Return the verdicts of a run: what claims.json says where it fits the journal, else made anew.
+
+    Raises: ResultsError.
+    """
+    path = folder / "journal.jsonl"
+    if not journal.head(path).claims:
+        return ()
+    return seal.stored_verdicts(folder) or verdicts(path)
 
 
 def claims_json(found: tuple[VerdictRecord, ...]) -> str:
@@ -146,6 +176,8 @@ class Cells:
             cell = self._cells[trial.condition, reading.metric, reading.quantity]
             cell.values.append(reading.value)
             cell.blocks.append(trial.block)
+            if (nested := nested_of(trial, reading)) is not None:
+                cell.nested.append(nested)
             if reading.resolution is not None:
                 cell.resolution = max(cell.resolution or 0.0, reading.resolution)
         for absent in trial.absent:
@@ -192,6 +224,8 @@ def summarise(path: Path) -> Summary:
     ]
     made = (_times(finding, count) for finding, count in cells.findings.items())
     baseline = head.baseline or next(iter(head.axes), "")
+    compared = tuple(comparisons(conditions, head.quantities, cells.find, baseline, head.seed))
+    bare = head.isolation.get(baseline) == "none"
     return Summary(
         run=head.run,
         name=head.name,
@@ -204,11 +238,12 @@ def summarise(path: Path) -> Summary:
             *cells.attempts.findings(),
             *_about_stops(tuple(stops.values())),
             *flagged(rows),
+            *(beaten_hosts(compared, head.quantities) if bare else ()),
         ),
         stops=tuple(stops.values()),
         rows=tuple(rows),
         baseline=baseline,
-        comparisons=tuple(comparisons(conditions, head.quantities, cells.find, baseline, head.seed)),
+        comparisons=compared,
         trends=tuple(trends(conditions, head.quantities, cells.find)),
     )
 
@@ -262,10 +297,10 @@ def _write_measurements(path: Path, head: RunRecord, source: Path) -> None:
     factors = factors_of(head)
     units = {(one.metric, one.quantity): one.unit for one in head.quantities}
     with durable.writing(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*MEASUREMENT_COLUMNS, *factors])
+        writer = SheetWriter(file)
+        writer.row([*MEASUREMENT_COLUMNS, *factors])
         for trial in trials_of(source):
-            writer.writerows(_measurements(head.run, trial, factors, units))
+            writer.rows(_measurements(head.run, trial, factors, units))
 
 
 def _measurements(
@@ -296,8 +331,8 @@ def _right(trial: TrialRecord, factors: Iterable[str]) -> list[str]:
     return [show_level(trial.factors[path]) if path in trial.factors else "" for path in factors]
 
 
-def _write_series(folder: Path, head: RunRecord, source: Path) -> None:
-    """Write a file for each metric that took series; a run without any has none."""
+def _write_series(folder: Path, head: RunRecord, source: Path) -> list[str]:
+    """Write a file for each metric that took series and return their names; a run without any has none."""
     factors = factors_of(head)
     columns: dict[str, dict[str, str]] = defaultdict(dict)
     for trial in trials_of(source):
@@ -305,25 +340,47 @@ def _write_series(folder: Path, head: RunRecord, source: Path) -> None:
             columns[series.metric].update(series.columns)
     for metric, names in columns.items():
         with durable.writing(folder / f"series-{metric}.csv") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([*SERIES_COLUMNS, *names, *factors])
+            writer = SheetWriter(file)
+            writer.row([*SERIES_COLUMNS, *names, *factors])
             for trial in trials_of(source):
                 left, right = _left(head.run, trial), _right(trial, factors)
                 for series in trial.series:
                     if series.metric != metric:
                         continue
                     for row in series.rows:
-                        writer.writerow([*left, *(_cell(row.get(name)) for name in names), *right])
+                        writer.row([*left, *(_cell(row.get(name)) for name in names), *right])
+    return [f"series-{metric}.csv" for metric in columns]
+
+
+def _write_iterations(folder: Path, head: RunRecord, source: Path) -> list[str]:
+    """Write the values within trials, those to discard first; return the file's name, none without any."""
+    if not any(one.rule for one in head.quantities):
+        return []
+    path = folder / "iterations.csv"
+    factors = factors_of(head)
+    with durable.writing(path) as file:
+        writer = SheetWriter(file)
+        writer.row([*ITERATION_COLUMNS, *factors])
+        for trial in trials_of(source):
+            left, right = _left(head.run, trial), _right(trial, factors)
+            for one in trial.readings:
+                numbered = enumerate([*(one.warmups or ()), *(one.iterations or ())], 1)
+                about, early = [*left, one.metric, one.quantity], len(one.warmups or ())
+                writer.rows(
+                    [*about, str(place), show_level(place <= early), number(value), one.unit, *right]
+                    for place, value in numbered
+                )
+    return [path.name]
 
 
 def _summary_csv(head: RunRecord, summary: Summary) -> str:
     factors = factors_of(head)
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*SUMMARY_COLUMNS, *factors])
+    writer = SheetWriter(text)
+    writer.row([*SUMMARY_COLUMNS, *factors])
     for row in summary.rows:
         cells = row.model_dump()
-        writer.writerow(
+        writer.row(
             [
                 *(_cell(cells[column]) for column in SUMMARY_COLUMNS),
                 *(_cell(row.factors.get(path)) for path in factors),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from vmvc import stats
+from vmvc.nesting import Nested, spread_of
 from vmvc.plan import Condition
 from vmvc.records import FindingRecord, QuantityRecord, SummaryRow
 
@@ -27,6 +28,7 @@ class Cell:
 
     ``values`` and the ``blocks`` they stand in, in the order of the trials; ``ended``: trials that were to
     give a value, failed ones among them; ``absent`` and ``failures``: reasons, with their counts.
+    ``nested``: the iterations that values are made of.
     """
 
     values: array[float] = field(default_factory=lambda: array("d"))
@@ -35,6 +37,7 @@ class Cell:
     ended: int = 0
     absent: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    nested: list[Nested] = field(default_factory=list)
     _sample: stats.Sample | None = None
 
     @property
@@ -98,6 +101,7 @@ def _numbers(cell: Cell, quantity: QuantityRecord) -> dict[str, object]:
         "lag1": found.lag,
         "flags": found.flags,
     }
+    changes |= spread_of(cell.nested) if len(cell.nested) == len(cell.values) else {}
     if found.tau is not None:
         changes["tau"], changes["tau_p"] = found.tau
     changes["low"], changes["high"] = _ends(found.median, late, five.min)

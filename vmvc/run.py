@@ -7,40 +7,33 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from vmvc import attempts, claims_spoilers, host, journal, load, pagecache, preflight, results
+from vmvc import attempts, checksums, claims_spoilers, host, journal, load, pagecache, preflight, results
 from vmvc.contract import Backend, Finding, Guest, MonotonicClock, Observes, Preparation, Severity, Tag
-from vmvc.errors import EngineError, Interrupted, ResultsError, Unavailable
+from vmvc.errors import CleanupError, EngineError, Interrupted, ResultsError, Unavailable
 from vmvc.journal import Journal
 from vmvc.load import Loaded
 from vmvc.lock import measuring
 from vmvc.manifest import digest, head_of, write_inputs
+from vmvc.needs import lacks
 from vmvc.plan import Condition, Plan, group_metrics
 from vmvc.records import FindingRecord, ResumeRecord, RunRecord, Summary, TrialRecord
 from vmvc.records_claims import VerdictRecord
-from vmvc.runner import Bind, Campaign, Runner, Signals, Watcher
+from vmvc.runner import Bind, Campaign, Runner, Signals
+from vmvc.status import posted
 from vmvc.stopping import Stopping, rule_of
 from vmvc.tuning import Tuned, tuned
+from vmvc.watching import RunWatcher
 from vmvc.worker import Worker
 
 CHECK_TIMEOUT: Final = 60.0
 PREPARE_TIMEOUT: Final = 3600.0
-
-
-class RunWatcher(Watcher, Protocol):
-    """A watcher of a whole run."""
-
-    def checking(self, backend: str) -> None: ...
-    def found(self, finding: Finding) -> None: ...
-    def waiting(self, findings: Sequence[Finding], left: float) -> None: ...
-    def swept(self, tag: Tag) -> None: ...
-    def opened(self, folder: Path, plan: Plan, done: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +66,12 @@ def start(loaded: Loaded, plan: Plan, parent: Path, watcher: RunWatcher, *, wait
     """
     run = f"{datetime.now(UTC):%Y%m%dt%H%M%Sz}-{secrets.token_hex(2)}"
     folder = parent / loaded.experiment.name / run
-    with measuring(wait), Signals().installed() as signals, _tuned(loaded, plan, watcher) as about:
+    lock = measuring(wait, f"vmvc run {loaded.experiment.name}", _queued(watcher))
+    with lock, Signals().installed() as signals, _tuned(loaded, plan, watcher) as about:
         _make(folder)
         try:
-            return _run(loaded, plan, folder, run, watcher, signals, about)
+            with posted(folder, watcher, signals) as posting:
+                return _run(loaded, plan, folder, run, posting, signals, about)
         except BaseException:
             if not (folder / "journal.jsonl").exists():
                 _discard(folder)
@@ -92,8 +87,20 @@ def resume(folder: Path, watcher: RunWatcher, *, wait: bool = False) -> Finished
     head = journal.head(folder / "journal.jsonl")
     loaded = _reload(folder, head)
     plan = plan_of(loaded, only=head.only, count=head.count if head.until is None else None)
-    with measuring(wait), Signals().installed() as signals, _tuned(loaded, plan, watcher) as about:
-        return _run(loaded, plan, folder, head.run, watcher, signals, about)
+    lock = measuring(wait, f"vmvc run --resume {folder}", _queued(watcher))
+    with lock, Signals().installed() as signals, _tuned(loaded, plan, watcher) as about:
+        checksums.forget(folder)
+        with posted(folder, watcher, signals) as posting:
+            return _run(loaded, plan, folder, head.run, posting, signals, about)
+
+
+def _queued(watcher: RunWatcher) -> Callable[[str], None]:
+    """Tell the watcher who measures while this run waits."""
+
+    def tell(holder: str) -> None:
+        watcher.found(Finding("host.lock", Severity.INFO, holder, "waiting until it is over"))
+
+    return tell
 
 
 def prepare_only(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> dict[str, Preparation]:
@@ -140,10 +147,12 @@ def _run(
     worker = Worker(folder / "logs" / "worker.log")
     require, before = loaded.experiment.require, host.noise()
     try:
+        lacking = _lacking(loaded, plan, watcher)
         backends = _backends(loaded, plan)
         findings = [
             *_check(backends, worker, watcher, signals, _cold_findings(plan)),
             *_about_claims(loaded, plan, watcher),
+            *lacking,
         ]
         sweep(list(backends.values()), worker, watcher)
         findings = [*about.findings, *_host(watcher, before), *findings]
@@ -168,7 +177,8 @@ def _run(
                 )
                 book.append(record)
             else:
-                book.append(head_of(loaded, plan, run, [*findings, *_about_conditions(prepared)]))
+                written = (folder / "run.json").read_bytes()
+                book.append(head_of(loaded, plan, run, [*findings, *_about_conditions(prepared)], written))
             done, tried = _past(path, plan.settings.retries)
             watcher.opened(folder, plan, len(done))
             stopping = _stopping(plan, path, book, done, watcher)
@@ -178,7 +188,11 @@ def _run(
             except Interrupted as stop:
                 results.rebuild(folder)
                 raise Interrupted(stop.what, hint=f"vmvc run --resume {folder}") from None
-        return Finished(folder, results.rebuild(folder), results.verdicts(path), _why_stopped(tally.stopped))
+            except CleanupError as leak:
+                results.rebuild(folder)
+                raise CleanupError(leak.what, hint=f"{leak.hint}; then: vmvc run --resume {folder}") from leak
+        summary = results.rebuild(folder)
+        return Finished(folder, summary, results.verdicts_of(folder), _why_stopped(tally.stopped))
     finally:
         worker.close()
 
@@ -220,6 +234,13 @@ def _why_stopped(trial: TrialRecord | None) -> str:
 def _about_claims(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> list[Finding]:
     units = {f"{metric.name}.{one.name}": one.unit for metric in loaded.metrics for one in metric.quantities}
     findings = list(claims_spoilers.findings(loaded.experiment.claims, units, plan.settings.most))
+    for finding in findings:
+        watcher.found(finding)
+    return findings
+
+
+def _lacking(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> list[Finding]:
+    findings = lacks(loaded, plan)
     for finding in findings:
         watcher.found(finding)
     return findings
@@ -379,6 +400,7 @@ def _about_conditions(prepared: Mapping[str, Preparation]) -> Iterator[Finding]:
 
 def _stopper(signals: Signals) -> Any:
     def tick() -> None:
+        signals.answer()
         if signals.count:
             raise Interrupted("interrupted before the first trial; nothing was measured")
 

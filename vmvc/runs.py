@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from vmvc import journal, results
+from vmvc import journal, results, unpacking
 from vmvc.attempts import stops_of, trials_of
 from vmvc.errors import ResultsError
 from vmvc.records import Record
@@ -42,16 +42,27 @@ class Overview(Record):
 
 
 def newest(folder: Path) -> Path:
-    """Return the folder itself where it is a run, else the newest run below it.
+    """Return the folder itself where it is a run, else the newest run below it; of a bundle, its run.
 
-    Raises: ResultsError.
+    A bundle is unpacked until this process ends.
+
+    Raises: ResultsError; InputError where a bundle is none.
     """
+    if unpacking.is_bundle(folder):
+        return unpacking.temporary(folder)
     if (folder / "journal.jsonl").exists():
         return folder
     runs = sorted(path.parent for path in folder.glob("*/journal.jsonl"))
     if not runs:
         raise ResultsError(f"{folder}: holds no run", hint="give the folder of a run, results/EXPERIMENT/RUN")
     return runs[-1]
+
+
+def holds_experiments(folder: Path) -> bool:
+    """Say whether the folder is one of results: it holds experiments' folders, and is none itself."""
+    if any((folder / name).exists() or any(folder.glob(f"*/{name}")) for name in _LEFT):
+        return False
+    return any(any(folder.glob(f"*/*/{name}")) for name in _LEFT)
 
 
 def overviews(folder: Path) -> Iterator[Overview]:
@@ -110,5 +121,5 @@ def _overview(path: Path) -> Overview:
         planned=planned,
         measured=counts["measured"],
         failed=counts["failed"],
-        verdicts=dict(sorted(Counter(one.verdict for one in results.verdicts(path)).items())),
+        verdicts=dict(sorted(Counter(one.verdict for one in results.verdicts_of(path.parent)).items())),
     )

@@ -18,7 +18,9 @@ from pydantic_core import core_schema
 from vmvc.contract import Backend, Metric
 from vmvc.errors import EngineError
 from vmvc.records import JOURNAL_LINE, Summary
+from vmvc.records_about import About
 from vmvc.records_claims import VERDICTS
+from vmvc.records_compare import ComparedRuns
 from vmvc.records_explain import Explained
 from vmvc.registry import BACKENDS, METRICS, backend_class, metric_class
 from vmvc.spec import Experiment
@@ -35,6 +37,10 @@ _ANY_VALUE: Final[Schema] = {
         {"type": "array", "items": {"$ref": "#/$defs/JsonValue"}},
         {"type": "object", "additionalProperties": {"$ref": "#/$defs/JsonValue"}},
     ],
+}
+_KIND: Final[Schema] = {
+    "type": "string",
+    "description": "Kind of metric; by default the name it has in this file.",
 }
 _AMOUNTS: Final[Mapping[str, Schema]] = {
     "Duration": TypeAdapter(Duration).json_schema(),
@@ -104,8 +110,16 @@ def experiment_schema() -> Schema:
         }
         for kind, plugin in backends.items()
     }
-    _settings_by_name(root, "metrics")["properties"] = {
-        name: options(plugin) for name, plugin in metrics.items()
+    for plugin in metrics.values():
+        model = definitions[refs[plugin.options_model, "validation"]["$ref"].rpartition("/")[2]]
+        model.setdefault("properties", {})["kind"] = _KIND
+    by_name = _settings_by_name(root, "metrics")
+    by_name["properties"] = {
+        name: {**options(plugin), **_same_kind(name)} for name, plugin in metrics.items()
+    }
+    by_name["additionalProperties"] = {
+        **by_name["additionalProperties"],
+        "allOf": [{"if": _has_kind(name), "then": options(plugin)} for name, plugin in metrics.items()],
     }
     return {
         "$schema": _DRAFT,
@@ -113,6 +127,11 @@ def experiment_schema() -> Schema:
         **_tidy(root),
         "$defs": {name: _tidy(definitions[name], name) for name in sorted(definitions)},
     }
+
+
+def _same_kind(name: str) -> Schema:
+    """Return what keeps the name of one metric from being given to another."""
+    return {"not": {"properties": {"kind": {**_KIND, "not": {"const": name}}}, "required": ["kind"]}}
 
 
 def journal_schema() -> Schema:
@@ -135,12 +154,24 @@ def explain_schema() -> Schema:
     return _records_schema(TypeAdapter(Explained), "vmvc explain")
 
 
+def run_schema() -> Schema:
+    """Return the schema of ``run.json``."""
+    return _records_schema(TypeAdapter(About), "vmvc run")
+
+
+def compare_schema() -> Schema:
+    """Return the schema of what ``vmvc compare --json`` prints."""
+    return _records_schema(TypeAdapter(ComparedRuns), "vmvc comparison of runs")
+
+
 SCHEMAS: Final[Mapping[str, Callable[[], Schema]]] = {
     "experiment": experiment_schema,
     "journal": journal_schema,
     "summary": summary_schema,
     "claims": claims_schema,
     "explain": explain_schema,
+    "compare": compare_schema,
+    "run": run_schema,
 }
 """Name of a file in ``schemas/`` -> what makes its schema."""
 

@@ -1,4 +1,4 @@
-"""summary.json and its journal -> the summary again, without making it, where neither was changed since.
+"""summary.json, claims.json and their journal -> both again, without making them, where none was changed.
 
 Intervals by bootstrap take seconds; what stands in the file already is the same to the byte. The seal is a
 digest of the journal, of vmvc's version and of all else in the file, so a summary that is old, torn or edited
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 import vmvc
 from vmvc.errors import ResultsError
 from vmvc.records import Summary
+from vmvc.records_claims import VERDICTS, VerdictRecord
 
 
 def sealed(summary: Summary, journal: Path) -> Summary:
@@ -42,3 +43,22 @@ def stored(folder: Path) -> Summary | None:
     except (OSError, ValidationError):
         return None
     return summary if summary.seal and summary == sealed(summary, folder / "journal.jsonl") else None
+
+
+def digest(text: str) -> str:
+    """Return the digest by which a summary knows the verdicts that were made with it."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def stored_verdicts(folder: Path) -> tuple[VerdictRecord, ...] | None:
+    """Return what claims.json says; ``None`` where it is not there, or not what was made of the journal.
+
+    Raises: ResultsError where the journal cannot be read.
+    """
+    try:
+        text = (folder / "claims.json").read_text(encoding="utf-8")
+        found = VERDICTS.validate_json(text)
+    except (OSError, UnicodeDecodeError, ValidationError):
+        return None
+    summary = stored(folder)
+    return found if summary is not None and summary.claims == digest(text) else None

@@ -36,7 +36,10 @@ def memory(pids: Sequence[int], proc: Path = Path("/proc")) -> Mapping[str, int 
     try:
         mapped = [one for pid in pids if (one := _mapped(proc / str(pid) / "smaps_rollup"))]
     except PermissionError:
-        needs = "reading another user's /proc/PID/smaps_rollup needs root or CAP_SYS_PTRACE"
+        needs = (
+            "reading another user's /proc/PID/smaps_rollup needs root or CAP_SYS_PTRACE; resident memory is "
+            "still measured, and so are cgroups"
+        )
         return _resident(pids, Unavailable(needs, hint="run vmvc as root"))
     if pids and not mapped:
         return dict.fromkeys(FIGURES, _unseen())

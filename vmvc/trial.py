@@ -17,6 +17,7 @@ from vmvc.contract import (
     Absent,
     Backend,
     Clock,
+    Ending,
     Event,
     Finding,
     Guest,
@@ -31,6 +32,8 @@ from vmvc.contract import (
     Tag,
 )
 from vmvc.errors import CleanupError, DeadlineExceeded, Interrupted, Unavailable, VmvcError
+from vmvc.milestones import Milestones
+from vmvc.units import show_seconds
 
 DESTROY_TIMEOUT: Final = 60.0
 """Seconds that a destroy may take before the worker is ended and another one tries."""
@@ -39,6 +42,8 @@ FETCH_TIMEOUT: Final = 3600.0
 """Seconds to pull or make an image, as for its preparation before the first trial."""
 IMAGE_THERE: Final = "the image was there already (trials.image: present)"
 """Why a trial has no instants of its image."""
+MADE_HERE: Final = "the image was made on this host and not pulled"
+"""Why a trial whose image was absent has no time of a pull."""
 UNREAD: Final = 0.01
 """Seconds in which the reader takes up what a guest has printed; a line may follow the probe's answer."""
 
@@ -92,6 +97,7 @@ class Trial:
         self._outcome = Outcome()
         self._notes: dict[str, str] = {}
         self._before: dict[str, Any] = {}
+        self._ending: Ending | None = None
         self._step = ""
 
     def run(self) -> Outcome:
@@ -162,6 +168,8 @@ class Trial:
             self._record("image_requested", now())
             job.backend.fetch(job.guest)
             self._record("image_ready", now())
+            if not job.backend.pulls(job.guest):
+                self._notes["pull"] = MADE_HERE
         else:
             self._notes["image_requested"] = IMAGE_THERE
         return read
@@ -169,6 +177,8 @@ class Trial:
     def _live(self, instance: Instance, read: int | None) -> None:
         job, now = self._job, self._clock.now
         self._before = {metric.name: metric.before() for metric in job.metrics}
+        milestones = Milestones(instance, self._clock)
+        self._notes.update(milestones.absent())
 
         self._enter("create", job.timeout)
         if not job.absent:
@@ -176,30 +186,50 @@ class Trial:
         self._record("requested", now())
         instance.create()
         self._record("created", now())
+        self._in_time(self._outcome.events["requested"].at, "created")
 
         self._enter("start", job.timeout)
+        begun = now()
         instance.start()
         self._record("started", now())
+        self._in_time(begun, "started")
 
         with self._console(instance) as tap:
             self._enter("ready", job.timeout)
             deadline = now() + round(job.timeout * 1e9)
+            milestones.listen(tap)
             try:
                 self._outcome.events["ready"] = probes.wait(
                     job.guest.ready, instance, tap, self._clock, deadline
                 )
             finally:
-                self._note_first_byte(tap)
+                self._note(tap, milestones)
             self._prove(read)
             self._observe(Observes.READY, instance)
             self._observe_fleet(instance)
-            if tap is not None and tap.begun(UNREAD):
-                self._note_first_byte(tap)
-            self._stop(instance)
+            if tap is not None:
+                tap.begun(UNREAD)
+            self._note(tap, milestones)
+            self._stop(instance, tap, milestones)
 
-    def _note_first_byte(self, tap: probes.ConsoleTap | None) -> None:
+    def _in_time(self, since: int, event: str) -> None:
+        """Let a step that returned too late fail as one that never returned, whatever the engine says.
+
+        Raises: DeadlineExceeded.
+        """
+        took = (self._outcome.events[event].at - since) / 1e9
+        if took > self._job.timeout:
+            raise DeadlineExceeded(
+                f"{self._step} returned after {show_seconds(took)}; "
+                f"each step may take {show_seconds(self._job.timeout)}",
+                hint="see what holds the engine up, or give it more time (trials.timeout)",
+            )
+
+    def _note(self, tap: probes.ConsoleTap | None, milestones: Milestones) -> None:
+        """Take up what the guest and its platform have told so far."""
         if tap is not None and tap.first is not None:
             self._outcome.events["console"] = tap.first
+        self._outcome.events.update(milestones.events())
 
     @contextmanager
     def _console(self, instance: Instance) -> Iterator[probes.ConsoleTap | None]:
@@ -248,6 +278,7 @@ class Trial:
             timeout=job.timeout,
             notes=self._notes,
             fleet=made,
+            ending=self._ending,
         )
         for value in metric.observe(scene):
             match value:
@@ -260,14 +291,16 @@ class Trial:
                 case _:
                     outcome.findings.append(value)
 
-    def _stop(self, instance: Instance) -> None:
+    def _stop(self, instance: Instance, tap: probes.ConsoleTap | None, milestones: Milestones) -> None:
         """Ask the guest to end; one that does not is a finding, since destroy ends it by force."""
         self._enter("stop", self._job.stop_timeout)
+        milestones.listen_for_the_end(tap)
         self._record("stop_requested", self._clock.now())
         try:
             instance.stop(timeout=self._job.stop_timeout)
         except DeadlineExceeded as error:
-            self._notes["gone"] = error.what
+            self._ending = Ending(orderly=False, reason=error.what)
+            self._notes["gone"] = self._notes["stopped"] = error.what
             self._outcome.findings.append(
                 Finding(
                     "stop.forced",
@@ -278,6 +311,11 @@ class Trial:
             )
         else:
             self._record("gone", self._clock.now())
+            try:
+                self._ending = Ending(orderly=True, code=milestones.exit_code(tap))
+            except Unavailable as unknown:
+                self._ending = Ending(orderly=True, reason=unknown.what)
+        self._note(tap, milestones)
 
     def _destroy(self, instance: Instance) -> None:
         self._announce("destroy", DESTROY_TIMEOUT)

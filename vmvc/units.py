@@ -24,6 +24,18 @@ BYTES: Final = {
     "GiB": 2**30,
     "TiB": 2**40,
 }
+UNITS: Final[Mapping[str, Mapping[str, float]]] = {
+    "s": SECONDS,
+    "B": BYTES,
+    "1": {"1": 1.0, "%": 0.01},
+    "1/s": {"1/s": 1.0, "/s": 1.0},
+    "B/s": {f"{name}/s": float(size) for name, size in BYTES.items()},
+    "bit/s": {"bit/s": 1.0, "kbit/s": 1e3, "Mbit/s": 1e6, "Gbit/s": 1e9},
+    "Hz": {"Hz": 1.0, "kHz": 1e3, "MHz": 1e6, "GHz": 1e9},
+    "J": {"J": 1.0, "uJ": 1e-6, "mJ": 1e-3, "kJ": 1e3},
+    "W": {"W": 1.0, "uW": 1e-6, "mW": 1e-3, "kW": 1e3},
+}
+"""Unit that a quantity may have -> the names that a file may write it by, and what each of them is in it."""
 LONGEST: Final = 30 * 86400.0
 LARGEST: Final = 2**50
 
@@ -88,12 +100,34 @@ def parse_percent(text: object) -> float:
     return float(match[1]) / 100
 
 
+def _rate(unit: str) -> Callable[[object], float]:
+    """Return what reads a text of one of the units that have no rules of their own."""
+    names = UNITS[unit]
+    form = re.compile(rf"{_NUMBER} ?({'|'.join(map(re.escape, names))})")
+
+    def parse(text: object) -> float:
+        match = form.fullmatch(text) if isinstance(text, str) else None
+        if match is None:
+            raise PydanticCustomError(
+                "rate", "expected a number with its unit: {names}", {"names": ", ".join(names)}
+            )
+        return float(match[1]) * names[match[2]]
+
+    return parse
+
+
 PARSERS: Final[Mapping[str, Callable[[object], float]]] = {
     "s": parse_duration,
     "B": parse_size,
     "1": parse_percent,
+    **{unit: _rate(unit) for unit in UNITS if unit not in ("s", "B", "1")},
 }
 """Unit of a quantity -> what reads a text of that kind."""
+
+
+def unit_named(name: str) -> tuple[str, float] | None:
+    """Return the unit of a quantity and what one ``name`` of it is; ``None`` for an unknown name."""
+    return next(((unit, float(names[name])) for unit, names in UNITS.items() if name in names), None)
 
 
 def amount(value: float | str, unit: str) -> float:
@@ -168,11 +202,31 @@ def show_bytes(size: float) -> str:
 
 def show(value: float, unit: str) -> str:
     """Write a value of a declared unit for people."""
-    if unit == "s":
-        return show_seconds(value)
-    if unit == "B":
-        return show_bytes(value)
-    return f"{value:.4g}" if unit == "1" else f"{value:.4g} {unit}".rstrip()
+    match unit:
+        case "s":
+            return show_seconds(value)
+        case "B":
+            return show_bytes(value)
+        case "1":
+            return f"{value:.4g}"
+        case "B/s":
+            return f"{show_bytes(value)}/s"
+        case "1/s":
+            return f"{_plain(value)}/s"
+        case _:
+            name, size = scaled(abs(value), unit)
+            return f"{_plain(value / size)} {name}".rstrip()
+
+
+def scaled(largest: float, unit: str) -> tuple[str, float]:
+    """Return the name of a unit in which numbers up to ``largest`` read well, and what one of it is."""
+    names = sorted(UNITS.get(unit, {unit: 1.0}).items(), key=lambda one: -one[1])
+    return next((one for one in names if largest >= one[1]), (unit, 1.0))
+
+
+def _plain(value: float) -> str:
+    """Write four significant digits without an exponent where that reads well."""
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}" if abs(value) < 1e15 else f"{value:.4g}"
 
 
 def _or_number(parse: Callable[[object], float]) -> Callable[[object, ValidationInfo], object]:

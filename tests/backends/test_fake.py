@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -451,6 +452,16 @@ def test_what_is_half_made_or_half_gone_is_no_leftover(make: Make, state: Path) 
     make().create()
     (state / make().tag.name).rename(state / ".gone-1")
     assert FakeBackend("fake", FakeOptions(state=str(state))).leftovers() == []
+
+
+def test_what_a_dead_process_left_half_gone_is_removed_and_a_live_ones_stays(state: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for pid in (dead.pid, os.getpid()):
+        for why in ("new", "gone"):
+            (state / f".{why}-{pid}-1" / "sub").mkdir(parents=True)
+    assert FakeBackend("fake", FakeOptions(state=str(state))).leftovers() == []
+    assert {one.name for one in state.iterdir()} == {f".new-{os.getpid()}-1", f".gone-{os.getpid()}-1"}
 
 
 def test_state_is_kept_in_the_cache_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from vmvc import cgroups, host
 from vmvc.backends.fake import FakeInstance
-from vmvc.contract import Absent, Event, Guest, Metric, Processes, Reading, Scene, Tag
-from vmvc.errors import GuestDied, Unavailable
+from vmvc.contract import (
+    Absent,
+    Completed,
+    Event,
+    Finding,
+    Guest,
+    Marks,
+    Metric,
+    Observation,
+    Processes,
+    Reading,
+    Scene,
+    Series,
+    Tag,
+)
+from vmvc.errors import DeadlineExceeded, GuestDied, StepFailed, Unavailable
 from vmvc.metrics.memory import Memory, MemoryOptions
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
 from vmvc.testing import MetricContract
@@ -53,10 +68,14 @@ class Plain(FakeInstance):
     """An instance whose processes and cgroup the test chooses."""
 
     def __init__(
-        self, pids: Processes | None, cgroup: Path | None = None, lives: Sequence[bool] = ()
+        self,
+        pids: Processes | None,
+        cgroup: Path | None = None,
+        lives: Sequence[bool] = (),
+        said: str | Exception = "",
     ) -> None:
         self.tag, self.guest = Tag("r", 1, "h:1:1"), GUEST
-        self._pids, self._cgroup, self._lives = pids, cgroup, list(lives)
+        self._pids, self._cgroup, self._lives, self._said = pids, cgroup, list(lives), said
 
     def alive(self) -> bool:
         return self._lives.pop(0) if self._lives else True
@@ -69,10 +88,26 @@ class Plain(FakeInstance):
     def cgroup(self) -> Path | None:
         return self._cgroup
 
+    def marks(self) -> Marks:
+        return Marks(absent={} if self._said else {"kernel": "it boots none"})
+
+    def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
+        assert self._said, "a guest without a kernel of its own is not disturbed"
+        if isinstance(self._said, Exception):
+            raise self._said
+        return Completed(0, self._said.encode(), b"")
+
 
 def observe(
     instance: FakeInstance, before: int | None = 0, clock: Clock | None = None, settle: float = 0
 ) -> Any:
+    found = everything(instance, MemoryOptions(settle=settle), before, clock)
+    return {value.quantity: value for value in found if isinstance(value, Reading | Absent)}
+
+
+def everything(
+    instance: FakeInstance, options: MemoryOptions, before: int | None = 0, clock: Clock | None = None
+) -> list[Observation]:
     scene = Scene(
         events={"ready": Event(100 * 10**9)},
         guest=GUEST,
@@ -80,7 +115,7 @@ def observe(
         clock=clock or Clock(100),
         before=before,
     )
-    return {value.quantity: value for value in Memory(MemoryOptions(settle=settle)).observe(scene)}
+    return list(Memory(options).observe(scene))
 
 
 @contextmanager
@@ -109,6 +144,7 @@ def test_own_processes_and_helpers_are_kept_apart() -> None:
     rss, pss, uss, helpers_pss, helpers_rss = values(found, "rss", "pss", "uss", "helpers_pss", "helpers_rss")
     assert 64 * MIB < uss < pss < rss < 84 * MIB
     assert 16 * MIB < helpers_pss < helpers_rss < 36 * MIB
+    assert 64 * MIB < values(found, "shared_pss")[0] < 84 * MIB
 
 
 def test_no_helper_is_nothing_but_no_own_process_is_unknown() -> None:
@@ -213,3 +249,99 @@ def test_a_guest_that_died_has_no_memory(lives: list[bool]) -> None:
 def test_settle_is_ten_seconds_and_can_be_set() -> None:
     assert Memory(MemoryOptions()).seconds() == 10
     assert Memory(MemoryOptions.model_validate_json('{"settle": "1500ms"}')).seconds() == 1.5
+
+
+# --- the guest's own account ------------------------------------------------------------------------------
+
+MEMINFO = "MemTotal:  1000 kB\nMemFree:  1 kB\nMemAvailable:  400 kB\n"
+OTHER_KERNEL = "01234567-89ab-cdef-0123-456789abcdef\n"
+
+
+def test_what_a_guest_uses_is_told_by_its_own_kernel() -> None:
+    found = observe(Plain(Processes(), said=MEMINFO + OTHER_KERNEL))
+    assert found["guest_used"] == Reading("guest_used", 600 * 1024)
+
+
+def test_a_guest_without_a_kernel_of_its_own_is_not_asked() -> None:
+    reason = "it boots none, and its /proc/meminfo is the host's"
+    assert observe(Plain(Processes()))["guest_used"] == Absent("guest_used", reason)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (MEMINFO + host.boot_id() + "\n", "guest and host run one kernel"),
+        (MEMINFO, "the guest shows no boot id"),
+        (MEMINFO.replace("MemAvailable", "Mem") + OTHER_KERNEL, "no MemAvailable"),
+        (Unavailable("there is no way in"), "there is no way in"),
+        (DeadlineExceeded("the guest agent did not appear within 20 s"), "did not appear"),
+        (StepFailed("the agent is mad"), "'cat' cannot be run in the guest: the agent is mad"),
+    ],
+    ids=["one kernel", "no boot id", "no figure", "no way in", "no agent", "refused"],
+)
+def test_a_guest_that_cannot_tell_costs_this_figure_only(said: str | Exception, reason: str) -> None:
+    found = observe(Plain(Processes(), said=said))
+    absent = found["guest_used"]
+    assert isinstance(absent, Absent)
+    assert reason in absent.reason
+    assert values(found, "host_drop", "helpers_pss")
+
+
+def test_a_guest_that_dies_while_it_is_asked_has_no_memory() -> None:
+    with pytest.raises(GuestDied):
+        observe(Plain(Processes(), said=GuestDied("gone")))
+
+
+# --- time, merged pages, the look's own cost --------------------------------------------------------------
+
+
+def test_a_look_costs_cpu_time_of_its_own() -> None:
+    with holding(MIB) as own:
+        (cost,) = values(observe(Plain(Processes(own=(own,)))), "look_cpu")
+    assert 0 < cost < 1
+
+
+def test_memory_over_time_is_a_series_from_the_first_look_on() -> None:
+    options = MemoryOptions.model_validate_json('{"settle": "2s", "sample": {"every": "500ms", "for": "3s"}}')
+    assert Memory(options).seconds() == 5
+    clock = Clock(101)
+    with holding(32 * MIB) as own:
+        found = everything(Plain(Processes(own=(own,))), options, clock=clock)
+    (series,) = [one for one in found if isinstance(one, Series)]
+    assert [row["at"] for row in series.rows] == [2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0]
+    assert all(32 * MIB < row["pss"] <= row["rss"] for row in series.rows)
+    assert all(row["look_cpu"] > 0 and "cgroup_current" not in row for row in series.rows)
+    assert series.columns["cgroup_current"] == "B"
+    assert clock.at == 105
+
+
+def test_a_guest_that_ends_while_it_is_sampled_has_no_memory() -> None:
+    options = MemoryOptions.model_validate_json('{"settle": "0s", "sample": {"for": "3s"}}')
+    with pytest.raises(GuestDied):
+        everything(Plain(Processes(), lives=[True, True, True, False]), options)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"every": "10ms", "for": "1s"}', "greater than or equal to 0.1"),
+        ('{"every": "2s", "for": "1s"}', "no second look"),
+        ('{"every": "100ms", "for": "10h"}', "more than 100,000 looks"),
+        ('{"every": "1s"}', "Field required"),
+        ('{"every": "1s", "for": "0s"}', "greater than 0"),
+    ],
+)
+def test_a_sample_that_makes_no_sense_is_refused(text: str, why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        MemoryOptions.model_validate_json(f'{{"sample": {text}}}')
+
+
+@pytest.mark.parametrize("run", [0, 1])
+def test_merged_pages_are_a_finding(monkeypatch: pytest.MonkeyPatch, run: int) -> None:
+    monkeypatch.setattr(host, "ksm", lambda: {"run": run, "pages_shared": 3, "pages_sharing": 90})
+    told = [
+        one.what
+        for one in everything(Plain(Processes()), MemoryOptions(settle=0))
+        if isinstance(one, Finding)
+    ]
+    assert told == ["KSM merged pages meanwhile: 90 share 3, after some full scans"] * run

@@ -31,6 +31,8 @@ guest:
 trials: {count: 1, warmup: 0, image: absent, stop_timeout: 1s}
 """
 
+pytestmark = pytest.mark.xdist_group("bare host")
+
 
 @pytest.fixture
 def loaded(tmp_path: Path) -> Iterator[Loaded]:

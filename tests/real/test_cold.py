@@ -20,6 +20,8 @@ factors: {trials.cache: [warm, cold]}
 trials: {count: 2, warmup: 0, stop_timeout: 1s}
 """
 
+pytestmark = pytest.mark.quiet
+
 
 @pytest.mark.real("docker", "root")
 def test_a_cold_start_reads_what_a_warm_one_has_in_memory(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from vmvc.metrics.density import Density, DensityOptions
 from vmvc.spec import BUILT_IN_IMAGES, Exec, Http, ReadyExec, ReadyHttp
 from vmvc.trial import Job, Outcome, Trial
 
-pytestmark = [pytest.mark.real("docker", "root"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real("docker", "root"), pytest.mark.timeout(300), pytest.mark.quiet]
 
 MIB = 2**20
 HELD = 48 * MIB

@@ -20,7 +20,11 @@ from vmvc.contract import Absent, Backend, Guest, Instance, MonotonicClock, Opti
 from vmvc.metrics.isolation import PROC_FILES, SYS_FILES, Isolation, confinement_of
 from vmvc.spec import BUILT_IN_IMAGES, Exec, ReadyExec
 
-pytestmark = [pytest.mark.real("docker", "root"), pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.real("docker", "root"),
+    pytest.mark.timeout(180),
+    pytest.mark.xdist_group("bare host"),
+]
 
 CLOCK = MonotonicClock()
 GUEST = Guest(

@@ -17,7 +17,7 @@ from vmvc.backends.docker import DockerBackend
 from vmvc.backends.docker_client import DockerOptions
 from vmvc.contract import Absent, Event, Guest, Instance, Metric, MonotonicClock, Options, Reading, Scene, Tag
 from vmvc.errors import GuestDied
-from vmvc.metrics.disk import Disk
+from vmvc.metrics.disk import Disk, DiskOptions
 from vmvc.metrics.memory import Memory, MemoryOptions
 from vmvc.metrics.shutdown import Shutdown
 from vmvc.metrics.startup import Startup
@@ -25,7 +25,7 @@ from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
 from vmvc.trial import Job, Outcome, Trial
 from vmvc.units import BYTES
 
-pytestmark = pytest.mark.real("docker")
+pytestmark = [pytest.mark.real("docker"), pytest.mark.quiet]
 
 MIB = 2**20
 HELD = 64 * MIB
@@ -190,12 +190,12 @@ def test_a_container_that_died_meanwhile_is_a_failed_trial(run: Run) -> None:
 
 def test_disk_grows_by_what_is_written(run: Run) -> None:
     instance, ready = run()
-    before = numbers(look(Disk(Options()), instance, ready))
+    before = numbers(look(Disk(DiskOptions()), instance, ready))
     assert (
         instance.run(["dd", "if=/dev/urandom", "of=/file", "bs=1M", "count=16"], timeout=30).returncode == 0
     )
     assert instance.run(["sync"], timeout=30).returncode == 0
-    after = numbers(look(Disk(Options()), instance, ready))
+    after = numbers(look(Disk(DiskOptions()), instance, ready))
     for name in ("virtual", "allocated", "unique"):
         assert after[name] - before[name] == pytest.approx(16 * MIB, abs=MIB), name
     assert after["shared"] == before["shared"]

@@ -27,7 +27,7 @@ from vmvc.contract import Guest, Options, Severity, Tag
 from vmvc.errors import CleanupError, DeadlineExceeded, EngineError, InputError, StepFailed
 from vmvc.spec import BUILT_IN_IMAGES, DiskImage, Exec, Http, ReadyExec, ReadyHttp
 
-pytestmark = pytest.mark.real("root")
+pytestmark = [pytest.mark.real("root"), pytest.mark.xdist_group("bare host")]
 
 TIME = 30.0
 HERE = Path(__file__).parents[2]

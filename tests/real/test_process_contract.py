@@ -15,6 +15,8 @@ from vmvc.contract import Backend, Guest, Options
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
 from vmvc.testing import BackendContract
 
+pytestmark = pytest.mark.xdist_group("bare host")
+
 
 def free_port() -> int:
     with socket.socket(socket.AF_INET6) as trial:

@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.command import vmvc
+from tests.real.browser import browser, context, opened
 from tests.report import runs
 from tests.report.test_page import HOSTILE
 from vmvc import report
 from vmvc.records import FindingRecord
 
 pytestmark = pytest.mark.real("chromium")
+__all__ = ["browser", "context"]
 
-FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--no-first-run"),
-)
 FAILING: Final = 5
 """A trial of the made run that fails."""
 ROWS: Final = 3 * len(runs.quantities())
 """Rows of its table of numbers."""
 RETRIED: Final = 8
 """A trial of it that succeeds at its second attempt."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -55,38 +42,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     report.write(folder)
     return folder / "report.html"
-
-
-@dataclass
-class Seen:
-    """What the browser did beside showing the page."""
-
-    requests: list[str] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
-
-    def dialog(self, dialog: Dialog) -> None:
-        self.said.append(f"dialog {dialog.message}")
-        dialog.dismiss()
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(offline=True, viewport={"width": 1200, "height": 900}, color_scheme="light")
-    context.set_default_timeout(15_000)
-    yield context
-    context.close()
-
-
-def opened(context: BrowserContext, path: Path) -> tuple[Page, Seen]:
-    """Open a report and wait until its charts are drawn."""
-    seen, page = Seen(), context.new_page()
-    page.on("request", lambda request: seen.requests.append(request.url))
-    page.on("console", lambda message: seen.said.append(message.text))
-    page.on("pageerror", lambda error: seen.said.append(str(error)))
-    page.on("dialog", seen.dialog)
-    page.goto(path.as_uri())
-    page.wait_for_selector("html[data-ready=yes]", state="attached")
-    return page, seen
 
 
 def test_a_page_opens_without_any_request_or_complaint(context: BrowserContext, made: Path) -> None:

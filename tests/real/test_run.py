@@ -5,18 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
 
-import docker
-import psutil
 import pytest
 
 from tests.command import VMVC, Said, vmvc
+from tests.real.left import left_behind
 
 QUICK = """\
 name: quick
@@ -26,7 +24,11 @@ trials: {{count: {count}, warmup: 0, timeout: 90s}}
 """
 ALL = ("process", "docker", "libvirt")
 
-pytestmark = [pytest.mark.real("docker", "libvirt", "root"), pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.real("docker", "libvirt", "root"),
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("bare host"),
+]
 
 
 def write(folder: Path, *backends: str, count: int = 2) -> Path:
@@ -43,24 +45,6 @@ def run_of(folder: Path) -> Path:
 def trials_in(run: Path) -> list[int]:
     lines = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
     return [line["trial"] for line in lines if line["record"] == "trial"]
-
-
-def left_behind(run: str) -> list[str]:
-    """Return whatever carries the run's name: containers, machines, processes, mounts, cached instances."""
-    client = docker.from_env()
-    found = [one.name or "" for one in client.containers.list(all=True) if run in (one.name or "")]
-    client.close()
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        line = " ".join(process.info["cmdline"] or ())
-        if run in line and process.pid != os.getpid():
-            found.append(line[:200])
-    found += [line for line in Path("/proc/mounts").read_text().splitlines() if run in line]
-    found += [str(path) for path in Path(_cache(), "instances").glob(f"*{run}*")]
-    return found
-
-
-def _cache() -> str:
-    return os.environ.get("VMVC_CACHE") or str(Path.home() / ".cache" / "vmvc")
 
 
 @pytest.fixture(scope="module")
@@ -108,29 +92,6 @@ def test_the_folder_says_what_was_run(measured: tuple[Path, Said]) -> None:
 
 def test_nothing_is_left_of_a_run(measured: tuple[Path, Said]) -> None:
     assert left_behind(run_of(measured[0]).name) == []
-
-
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_killed_at_a_random_instant_and_resumed_every_trial_is_there_once(tmp_path: Path, seed: int) -> None:
-    path = write(tmp_path, *ALL, count=2)
-    running = subprocess.Popen(
-        [VMVC, "run", path], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    journals: list[Path] = []
-    while not journals:
-        assert running.poll() is None
-        journals = list(tmp_path.glob("results/quick/*/journal.jsonl"))
-        time.sleep(0.01)
-    time.sleep(random.Random(seed).uniform(0.0, 8.0))
-    running.send_signal(signal.SIGKILL)
-    running.wait()
-    run = run_of(tmp_path)
-    before = trials_in(run)
-    said = vmvc("run", "--resume", run, cwd=tmp_path)
-    assert said.code == 0, said.err
-    assert trials_in(run) == [1, 2, 3, 4, 5, 6]
-    assert trials_in(run)[: len(before)] == before
-    assert left_behind(run.name) == []
 
 
 def test_an_interrupt_ends_the_trial_cleanly(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ trials: {{count: 20, warmup: 0}}
 tune: [aslr]
 """
 
-pytestmark = [pytest.mark.real("root"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real("root"), pytest.mark.timeout(300), pytest.mark.quiet]
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vmvc import registry
-from vmvc.journal import Journal
+from vmvc import journal, registry
 from vmvc.manifest import digest
 from vmvc.plan import Plan, group_metrics
 from vmvc.records import (
@@ -19,6 +18,7 @@ from vmvc.records import (
     QuantityRecord,
     ReadingRecord,
     RunRecord,
+    SeriesRecord,
     TrialRecord,
     UntilRecord,
 )
@@ -27,7 +27,18 @@ from vmvc.spec_claims import Claim
 
 METRICS = ("startup", "shutdown", "memory", "disk")
 SPEED = {"process": 0.01, "docker": 0.25, "kvm": 2.5}
-SOURCE = "name: made\n# made for a test\nbackends: [process, docker, kvm]\nmetrics: [startup]\n"
+WORK = (
+    QuantityRecord(metric="encode", quantity="frames", unit="1", better="higher", says="Frames encoded."),
+    QuantityRecord(metric="encode", quantity="latency", unit="s", better="lower", says="Time of one frame."),
+    QuantityRecord(metric="encode", quantity="size", unit="B", better="neutral", says="Bytes of the result."),
+)
+"""Quantities of a workload of one's own."""
+SOURCE = """\
+name: made
+# made for a test
+backends: {process: {}, docker: {}, kvm: {kind: libvirt}}
+metrics: [startup]
+"""
 MIB = 2**20
 CLAIMS: tuple[Mapping[str, Any], ...] = (
     {
@@ -82,16 +93,22 @@ def make(
     retried: Mapping[int, str] | None = None,
     rule: UntilRecord | None = None,
     without: str = "",
+    metrics: Sequence[str] = METRICS,
+    work: Sequence[QuantityRecord] = (),
+    events: Mapping[str, float] | None = None,
 ) -> Path:
     """Write a run.
 
     ``until``: trials that are recorded; ``failing``: trial -> reason of its failure; ``retried``: the same,
     but its second attempt succeeds; ``rule``: the stop rule;
-    ``without``: a quantity that has no values.
+    ``without``: a quantity that has no values; ``work``: quantities besides those of ``metrics``; ``events``:
+    events besides the usual ones -> share of the time to ready.
     """
     axes = {name: {"guest.memory": tuple(levels)} if levels else {} for name in backends}
     settings = Trials(count=count, warmup=warmup, seed=7)
-    plan = Plan(axes, group_metrics(METRICS, ()), settings)
+    names = (*metrics, *dict.fromkeys(one.metric for one in work))
+    declared = (*quantities(metrics), *work)
+    plan = Plan(axes, group_metrics(names, ()), settings)
     (folder / "logs").mkdir(parents=True)
     (folder / "experiment.yaml").write_text(source)
     head = RunRecord(
@@ -105,31 +122,35 @@ def make(
         trials=len(plan),
         axes=axes,
         only=(),
-        quantities=quantities(),
+        quantities=declared,
         findings=tuple(findings),
         claims=tuple(Claim.model_validate(one) for one in claims),
         baseline=backends[0],
     )
     (folder / "run.json").write_text(json.dumps(run_json(plan, title, backends) | dict(about or {})))
     chance = random.Random(7)
-    with Journal(folder / "journal.jsonl") as book:
-        book.append(head)
-    lines = []
+
+    def made(trial: Any, reason: str | None, attempt: int = 1) -> TrialRecord:
+        return _trial(trial, chance, reason, attempt, names, declared, events or {})
+
+    records: list[RunRecord | TrialRecord] = [head]
     for trial in plan:
         if until is not None and trial.number > until:
             break
         first = (retried or {}).get(trial.number)
         if first is not None:
-            lines.append(_trial(trial, chance, first).model_dump_json(exclude_none=True) + "\n")
+            records.append(made(trial, first))
         reason = (failing or {}).get(trial.number)
-        record = _trial(trial, chance, reason, 1 if first is None else 2)
+        record = made(trial, reason, 1 if first is None else 2)
         kept = tuple(one for one in record.readings if f"{one.metric}.{one.quantity}" != without)
-        record = record.model_copy(update={"readings": kept})
-        lines.append(record.model_dump_json(exclude_none=True) + "\n")
+        records.append(record.model_copy(update={"readings": kept}))
         if console:
             (folder / "logs" / f"trial-{trial.number}.console").write_text(console)
-    with (folder / "journal.jsonl").open("a") as file:
-        file.writelines(lines)
+    check = b""
+    with (folder / "journal.jsonl").open("wb") as file:
+        for one in records:
+            line, check = journal.line_of(one, check)
+            file.write(line)
     return folder
 
 
@@ -173,11 +194,19 @@ def run_json(plan: Plan, title: str, backends: Sequence[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _trial(trial: Any, chance: random.Random, reason: str | None, attempt: int = 1) -> TrialRecord:
+def _trial(
+    trial: Any,
+    chance: random.Random,
+    reason: str | None,
+    attempt: int = 1,
+    metrics: tuple[str, ...] = METRICS,
+    declared: Sequence[QuantityRecord] = (),
+    more: Mapping[str, float] | None = None,
+) -> TrialRecord:
     backend = trial.condition.backend
     speed = SPEED.get(backend, 1.0) * chance.uniform(0.9, 1.3)
     begin = trial.number * 10**10
-    shares = {"requested": 0.0, "created": 0.1, "started": 0.4, "console": 0.7, "ready": 1.0}
+    shares = {"requested": 0.0, "created": 0.1, "started": 0.4, "console": 0.7, **(more or {}), "ready": 1.0}
     events = {
         name: EventRecord(at_ns=begin + round(speed * share * 1e9), resolution=0)
         for name, share in shares.items()
@@ -196,28 +225,43 @@ def _trial(trial: Any, chance: random.Random, reason: str | None, attempt: int =
         backend=backend,
         condition=trial.condition.id,
         factors=trial.condition.factors,
-        metrics=METRICS,
+        metrics=metrics,
         instance=f"vmvc-made-{trial.number}",
         wall="2026-11-24T12:00:00.000+00:00",
         outcome="measured" if failure is None else "failed",
         failure=failure,
         events=events,
-        readings=tuple(_readings(events, begin, speed, chance)) if failure is None else (),
+        readings=tuple(_readings(events, begin, speed, chance, declared)) if failure is None else (),
+        series=(_fleet(speed, chance),) if "density" in metrics and failure is None else (),
         noise={"seconds": 1.5, "context_switches": 100.0},
     )
 
 
 def _readings(
-    events: Mapping[str, EventRecord], begin: int, speed: float, chance: random.Random
+    events: Mapping[str, EventRecord],
+    begin: int,
+    speed: float,
+    chance: random.Random,
+    declared: Sequence[QuantityRecord],
 ) -> list[ReadingRecord]:
     found = []
-    for one in quantities():
+    for one in declared:
         if one.metric == "startup" and one.quantity not in events:
             continue
         if one.metric == "startup":
             value, resolution = (events[one.quantity].at_ns - begin) / 1e9, 0.001
         elif one.metric == "shutdown":
             value, resolution = speed / 3, 0.0
+        elif one.metric == "isolation":
+            value, resolution = float(speed > 0.1), 0.0
+        elif one.metric == "density":
+            ends = {"slope_low": 0.9, "slope_high": 1.1}
+            share = next((ends[end] for end in ends if one.quantity.endswith(end)), 1.0)
+            value, resolution = float(round(speed * 16 * MIB * share)), 0.0
+        elif one.better == "higher":
+            value, resolution = 1000 / (1 + speed) * chance.uniform(0.98, 1.02), 0.0
+        elif one.unit == "s":
+            value, resolution = speed * chance.uniform(0.9, 1.1), 0.0
         else:
             value, resolution = float(round(speed * 64 * MIB * chance.uniform(0.95, 1.05))), 0.0
         found.append(
@@ -226,3 +270,18 @@ def _readings(
             )
         )
     return found
+
+
+def _fleet(speed: float, chance: random.Random) -> SeriesRecord:
+    """Return what density leaves of a fleet of five: each takes 16 MiB times its backend's speed."""
+    rows = tuple(
+        {
+            "instance": float(number),
+            "ready": speed * chance.uniform(0.9, 1.2),
+            "available": float(round(2**33 - speed * 16 * MIB * (number + chance.uniform(-0.1, 0.1)))),
+        }
+        for number in range(1, 6)
+    )
+    return SeriesRecord(
+        metric="density", columns={"instance": "1", "ready": "s", "available": "B"}, rows=rows
+    )

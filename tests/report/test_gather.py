@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.edited import unchecked
 from tests.report import runs
 from vmvc import results
 from vmvc.errors import ResultsError
@@ -50,7 +51,7 @@ def test_phases_end_at_the_medians_of_the_summary(tmp_path: Path) -> None:
 
 def test_lives_for_other_metrics_count_in_no_phase(tmp_path: Path) -> None:
     folder = runs.make(tmp_path / "run", backends=ONE)
-    path = folder / "journal.jsonl"
+    path = unchecked(folder / "journal.jsonl")
     last = json.loads(path.read_text().splitlines()[-1])
     begin = last["events"]["requested"]["at_ns"]
     last |= {"trial": 10, "metrics": ["memory"], "readings": []}

@@ -30,7 +30,7 @@ from vmvc.contract import (
     Tag,
 )
 from vmvc.errors import EngineError, Fault, ImageError, InputError
-from vmvc.spec import BUILT_IN_IMAGES, DiskImage, GuestSpec, ReadyConsole
+from vmvc.spec import BUILT_IN_IMAGES, DiskImage, GuestSpec, OciImage, ReadyConsole
 from vmvc.units import show_bytes
 
 LOG: Final = {"Type": "json-file", "Config": {"max-size": "16m", "max-file": "2"}}
@@ -139,6 +139,9 @@ class DockerBackend(Backend):
     def fetch(self, guest: Guest) -> None:
         with translated("bring the image", failure=ImageError):
             self._images[_key(guest)] = images.docker_image(guest.image, self._engine().api, guest.folder)
+
+    def pulls(self, guest: Guest) -> bool:
+        return isinstance(guest.image, OciImage)
 
     def instance(self, tag: Tag, guest: Guest) -> DockerInstance:
         image = self._images.get(_key(guest))

@@ -11,12 +11,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
-
+from vmvc.backends import proc
 from vmvc.backends.storage import Footprint, footprint
 from vmvc.contract import DiskUsage, Processes
 from vmvc.errors import Unavailable
 
+_ENGINES: Final = ("containerd", "conmon", "docker-proxy", "dockerd", "podman")
 _ELSEWHERE: Final = "the engine's processes cannot be seen from this host (another host, a desktop's machine)"
 
 
@@ -29,6 +29,7 @@ class HostSide:
     def __init__(self, container: str, pid: int) -> None:
         self.container = container
         self.pid = pid
+        self._around: tuple[tuple[int, ...], tuple[int, ...]] | None = None
         if not hasattr(os, "pidfd_open"):
             raise Unavailable(_ELSEWHERE, hint="run vmvc on the engine's own Linux host")
         try:
@@ -59,15 +60,25 @@ class HostSide:
     def processes(self, ports: Collection[int], engine_socket: str | None) -> Processes:
         """Return what runs in the container, what the engine keeps for it alone, and the engine itself.
 
+        The latter two are looked for once: they are there from the start to the end of the container.
+
         ``ports``: host ports published for the container; ``engine_socket``: where the engine listens.
         """
         own = self._in_cgroup()
+        if self._around is None:
+            self._around = self._find_around(own, ports, engine_socket)
+        helpers, shared = self._around
+        return Processes(tuple(sorted(own)), helpers, shared)
+
+    def _find_around(
+        self, own: set[int], ports: Collection[int], engine_socket: str | None
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
         table = _table()
         helpers = {pid for pid, one in table.items() if _serves(one, self.container, ports)} - own
         while more := {pid for pid, one in table.items() if one["ppid"] in helpers} - own - helpers:
             helpers |= more
         shared = _daemons(table, _listener(engine_socket)) - helpers - own
-        return Processes(tuple(sorted(own)), tuple(sorted(helpers)), tuple(sorted(shared)))
+        return tuple(sorted(helpers)), tuple(sorted(shared))
 
     def _in_cgroup(self) -> set[int]:
         if self.cgroup is None:
@@ -85,7 +96,14 @@ class HostSide:
 
 
 def _table() -> Mapping[int, dict[str, Any]]:
-    return {one.pid: one.info for one in psutil.process_iter(["ppid", "cmdline"]) if one.info["cmdline"]}
+    """Return all processes, with the arguments of those whose names tell that they may be an engine's."""
+    return {
+        pid: {
+            "ppid": one.parent,
+            "cmdline": (proc.command(pid) if one.name.startswith(_ENGINES) else []) or [one.name],
+        }
+        for pid, one in proc.table().items()
+    }
 
 
 def _program(one: Mapping[str, Any]) -> str:

@@ -18,8 +18,9 @@ from docker.errors import APIError, DockerException, NotFound
 
 from vmvc.backends import docker_host, docker_streams
 from vmvc.backends.docker_client import ask, reached_at, socket_of, translated
+from vmvc.backends.docker_events import Events
 from vmvc.backends.docker_host import HostSide
-from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Limits, Processes, Tag
+from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Limits, Marks, Processes, Tag
 from vmvc.errors import (
     CleanupError,
     DeadlineExceeded,
@@ -38,6 +39,9 @@ NEVER: Final = 10**8
 """Seconds before the engine kills a guest that was asked to stop: some three years."""
 NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
+_ONE_KERNEL: Final = "a container runs on a kernel that is up already"
+_SHARING: Final = ("runc", "crun", "io.containerd.runc.v2")
+"""Runtimes that let containers run on the host's kernel."""
 _MISSING: Final = ("executable file not found", "no such file or directory")
 
 
@@ -63,6 +67,20 @@ class DockerInstance(Instance):
         self._host: HostSide | None = None
         self._elsewhere: Unavailable | None = None
         self._watch: _Watch | None = None
+        self._tell: Callable[[str], None] = lambda event: None
+        self._events: Events | None = None
+
+    def watch(self, tell: Callable[[str], None]) -> None:
+        """Subscribe to the engine's events."""
+        self._tell = tell
+        self._events = Events(self._engine().api, self.tag.name, lambda: self._id, tell)
+
+    def marks(self) -> Marks:
+        runtime = (self._inspected or self._body or {}).get("HostConfig", {}).get("Runtime") or "runc"
+        absent = dict.fromkeys(("kernel", "init"), _ONE_KERNEL) if runtime in _SHARING else {}
+        if self._network in ("host", "none"):
+            absent["network"] = f"the container gets no interface of its own (network: {self._network})"
+        return Marks(absent=absent)
 
     def create(self) -> None:
         if self._body is None:
@@ -76,6 +94,7 @@ class DockerInstance(Instance):
         api = self._engine().api
         with translated("start the container"):
             api.start(self._container)
+        self._was("exec")
 
     def endpoint(self, port: int) -> tuple[str, int]:
         """Return where ``port`` is published; the engine is asked once.
@@ -164,6 +183,16 @@ class DockerInstance(Instance):
             self._watch = _Watch(self._engine().api, self._id)
         return self._watch.running
 
+    def exit_code(self) -> int:
+        try:
+            with translated("see how the container ended"):
+                state = self._engine().api.inspect_container(self._container)["State"]
+        except VmvcError as error:
+            raise Unavailable(error.what) from error
+        if state["Running"]:
+            raise Unavailable("the container still runs")
+        return int(state["ExitCode"])
+
     def epitaph(self) -> str:
         """Say how the container ended; the engine, which learns of it a little later than we do, is asked."""
         if not self._id or self.alive():
@@ -213,6 +242,7 @@ class DockerInstance(Instance):
                     params={"t": NEVER},
                     timeout=(10, timeout),
                 )
+            self._was("stopped")
         except DeadlineExceeded as error:
             raise DeadlineExceeded(
                 f"the guest did not end within {timeout:g} s of its stop signal",
@@ -260,7 +290,14 @@ class DockerInstance(Instance):
         """Let go of what was known of the container."""
         if self._host is not None:
             self._host.close()
-        self._id, self._host, self._inspected, self._watch = "", None, None, None
+        if self._events is not None:
+            self._events.close()
+        self._id, self._host, self._inspected, self._watch, self._events = "", None, None, None, None
+
+    def _was(self, event: str) -> None:
+        """Tell of what a call's return proves, in case its event comes later than that."""
+        if self._events is not None and self._events.live:
+            self._tell(event)
 
     def _here(self) -> HostSide:
         state = self._look()["State"]

@@ -39,12 +39,14 @@ class Frames:
             yield channel, payload
 
 
-def pump(response: requests.Response, name: str) -> Pump:
-    """Read a streamed answer in a thread of its own."""
+def pump(response: requests.Response, name: str, heard: Callable[[bytes], None] = lambda data: None) -> Pump:
+    """Read a streamed answer in a thread of its own, in which ``heard`` is called with what arrives."""
 
     def source() -> bytes:
         try:
-            return bytes(response.raw.read1(65536))
+            data = bytes(response.raw.read1(65536))
+            heard(data)
+            return data
         except Exception as error:
             raise StepFailed(
                 f"Docker broke off the {name}: {error}", hint="see the log of the Docker Engine"

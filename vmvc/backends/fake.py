@@ -14,7 +14,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Final, Literal
 
@@ -31,6 +31,7 @@ from vmvc.contract import (
     Guest,
     Instance,
     Isolation,
+    Marks,
     Options,
     Preparation,
     Processes,
@@ -125,12 +126,19 @@ class FakeInstance(Instance):
         self._script = script
         self._folder = script.folder / tag.name
         self._running: RunningGuest | None = None
+        self._tell: Callable[[str], None] = lambda event: None
+
+    def watch(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
+    def marks(self) -> Marks:
+        return Marks(absent=dict.fromkeys(("kernel", "init", "network"), "a fake guest has nothing of it"))
 
     def create(self) -> None:
         self._script.enter("create", self.tag)
         if (self._script.folder / GONE).exists():
             raise StepFailed("the image is gone", hint="fetch it first")
-        new = self._script.folder / f".new-{uuid.uuid4().hex}"
+        new = self._script.aside("new")
         new.mkdir(parents=True)
         (new / _LABELS).write_text(json.dumps(self.tag.labels()))
         try:
@@ -159,7 +167,14 @@ class FakeInstance(Instance):
                 json.dumps({"pid": os.getpid(), "ports": ports, "cpuset": self.guest.cpuset})
             ),
         )
+        self._tell("exec")
         self._script.leave("start", self.tag)
+
+    def exit_code(self) -> int:
+        """Return 0: nothing of it runs that could end otherwise."""
+        if self.alive():
+            raise Unavailable(f"{self.tag.name} runs")
+        return 0
 
     def endpoint(self, port: int) -> tuple[str, int]:
         self._script.log("endpoint", self.tag.name)
@@ -218,6 +233,7 @@ class FakeInstance(Instance):
                 f"{self.tag.name} had not ended after {timeout:g} s and was ended by force",
                 hint="raise trials.stop_timeout",
             )
+        self._tell("stopped")
         self._script.leave("stop", self.tag)
 
     def destroy(self) -> None:
@@ -228,7 +244,7 @@ class FakeInstance(Instance):
         self._script.fail("destroy", self.tag)
         self._fail_some_times()
         if not self._script.options.leak:
-            gone = self._script.folder / f".gone-{uuid.uuid4().hex}"
+            gone = self._script.aside("gone")
             try:
                 self._folder.rename(gone)
             except FileNotFoundError:
@@ -323,6 +339,7 @@ class FakeBackend(Backend):
 
     def leftovers(self) -> Sequence[FakeInstance]:
         self._script.log("leftovers", self.name)
+        self._script.sweep_aside()
         found = []
         for labels in sorted(self._script.folder.glob(f"[!.]*/{_LABELS}")):
             try:
@@ -351,6 +368,17 @@ class _Scripted:
         self.options = options
         cache = Path(os.environ.get("VMVC_CACHE") or platformdirs.user_cache_dir("vmvc"))
         self.folder = Path(options.state) if options.state else cache / "fake"
+
+    def aside(self, why: Literal["new", "gone"]) -> Path:
+        """Return a new name for what is half made or half gone, which only this process knows about."""
+        return self.folder / f".{why}-{os.getpid()}-{uuid.uuid4().hex}"
+
+    def sweep_aside(self) -> None:
+        """Remove what dead processes have left half made or half gone."""
+        for folder in (*self.folder.glob(".new-*-*"), *self.folder.glob(".gone-*-*")):
+            pid = folder.name.split("-")[1]
+            if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def log(self, call: str, name: str) -> None:
         if self.options.log:

@@ -14,15 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psutil
-
-from vmvc.backends import libvirt_files, libvirt_process
+from vmvc.backends import libvirt_files, libvirt_process, proc
 from vmvc.backends.libvirt_channel import Agent, InitChannel
 from vmvc.backends.libvirt_connection import SYSTEM, Domain, Drivers, log_of, root_of
 from vmvc.backends.libvirt_domain import Boot, Hardware, Places, domain_xml, mac
 from vmvc.backends.libvirt_files import Files
 from vmvc.backends.libvirt_process import Process
-from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Limits, Processes, Tag
+from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Limits, Marks, Processes, Tag
 from vmvc.errors import (
     CleanupError,
     DeadlineExceeded,
@@ -32,12 +30,15 @@ from vmvc.errors import (
     Unavailable,
     VmvcError,
 )
+from vmvc.images import MACHINE_LINES
 
 DAEMONS: Final = ("libvirtd", "virtqemud", "virtlogd", "virtlockd")
 """libvirt's processes that serve every machine."""
 PRESS_EVERY: Final = 0.25
 """Seconds after which the power button is pressed again: a guest that has not loaded its driver misses it."""
 
+_OWN_INIT: Final = r"Run /\S+ as init process|systemd\[1\]: |^INIT: version"
+"""What a system on a disk of one's own prints when its kernel has started its first process."""
 _FORWARD: Final = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+(\d+)")
 
 
@@ -77,6 +78,15 @@ class LibvirtInstance(Instance):
         self._channel: InitChannel | Agent | None = None
         self._process: Process | None = None
         self._endpoints: Mapping[int, int] = {}
+        self._daemons: tuple[int, ...] | None = None
+
+    def marks(self) -> Marks:
+        """Return the lines of vmvc's own init and of the kernel; another system says less."""
+        boot = self._prepared.boot if self._prepared is not None else None
+        if boot is None or boot.kernel is None:
+            own = dict.fromkeys(("network", "exec", "stopped"), "a disk of one's own does not announce it")
+            return Marks({"kernel": MACHINE_LINES["kernel"], "init": _OWN_INIT}, own)
+        return Marks(MACHINE_LINES)
 
     def create(self) -> None:
         """Make the files and the definition; libvirt gets it with ``start``."""
@@ -154,9 +164,10 @@ class LibvirtInstance(Instance):
         if root_of(uri) is not None:
             return Processes(own)
         user = 0 if uri == SYSTEM else os.geteuid()
-        there = [one.info for one in psutil.process_iter(["name", "pid", "uids"])]
-        daemons = [one for one in there if one["name"] in DAEMONS and one["uids"].real == user]
-        return Processes(own, shared=tuple(one["pid"] for one in daemons))
+        if self._daemons is None:
+            named = [pid for pid, one in proc.table().items() if one.name in DAEMONS]
+            self._daemons = tuple(sorted(pid for pid in named if proc.user(pid) == user))
+        return Processes(own, shared=self._daemons)
 
     def cgroup(self) -> Path | None:
         return self._running().memory_cgroup()

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,7 +18,7 @@ from vmvc.backends.process_launch import Launched, Launcher, Plan
 from vmvc.backends.process_root import Recipe, image_footprint, remove
 from vmvc.backends.storage import Footprint, footprint
 from vmvc.backends.streams import Pump, pipe
-from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Limits, Processes, Tag
+from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Limits, Marks, Processes, Tag
 from vmvc.errors import CleanupError, DeadlineExceeded, EngineError, StepFailed, Unavailable
 from vmvc.images import cache_dir
 
@@ -49,6 +50,14 @@ class ProcessInstance(Instance):
         self._launched: Launched | None = None
         self._started = False
         self._output: Pump | None = None
+        self._tell: Callable[[str], None] = lambda event: None
+
+    def watch(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
+    def marks(self) -> Marks:
+        reason = "a process on the bare host uses a kernel and a network that are up already"
+        return Marks(absent=dict.fromkeys(("kernel", "init", "network"), reason))
 
     def create(self) -> None:
         """Make the root, fork the command and let it wait there.
@@ -99,6 +108,7 @@ class ProcessInstance(Instance):
                 f"cannot run '{self._plan.argv[0]}': {os.strerror(number)}",
                 hint="name a program that is in the image and fits this CPU: guest.command",
             )
+        self._tell("exec")
         self._started = True
 
     def endpoint(self, port: int) -> tuple[str, int]:
@@ -151,6 +161,12 @@ class ProcessInstance(Instance):
             return self._started and not self._launched.ended(0)
         return bool(process_tree.members(self.tag, self._keepers()))
 
+    def exit_code(self) -> int:
+        status = self._launched.status(0) if self._launched is not None and self._started else None
+        if status is None:
+            raise Unavailable("the command runs, or was started by another process")
+        return status if status >= 0 else 128 - status
+
     def epitaph(self) -> str:
         """Say how the command ended."""
         status = self._launched.status(0) if self._launched is not None and self._started else None
@@ -160,7 +176,7 @@ class ProcessInstance(Instance):
 
     def processes(self) -> Processes:
         """Return the tree as own; launcher and keeper, vmvc's instrument and not the guest's, as shared."""
-        own = [one.pid for one in process_tree.members(self.tag, self._keepers())] if self.alive() else []
+        own = process_tree.numbers(self.tag, self._keepers()) if self.alive() else []
         launcher = self._launcher().pid
         shared = {*self._keepers(), *([launcher] if launcher is not None else [])}
         return Processes(own=tuple(sorted(own)), shared=tuple(sorted(shared)))
@@ -198,11 +214,15 @@ class ProcessInstance(Instance):
         """Send the image's stop signal to the command, or to what it left behind, and wait for the tree."""
         if self._launched is None or self._recipe is None:
             raise Unavailable("only the process that made the guest can stop it")
+        ran = self._launched.status(0) is None
         if not self._launched.send(self._recipe.stop_signal) and not self._launched.ended(0):
             for one in process_tree.members(self.tag, self._keepers()):
                 with suppress(ProcessLookupError):
                     os.kill(one.pid, self._recipe.stop_signal)
-        if not self._launched.ended(timeout):
+        deadline = time.monotonic() + timeout
+        if self._launched.status(timeout) is not None and ran:
+            self._tell("stopped")
+        if not self._launched.ended(deadline - time.monotonic()):
             raise DeadlineExceeded(
                 f"the guest did not end within {timeout:g} s of its stop signal",
                 hint="handle the signal in its command",

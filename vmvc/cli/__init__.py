@@ -5,6 +5,7 @@ Commands are imported when they are called, so ``vmvc --help`` costs little more
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import Final
@@ -15,12 +16,15 @@ COMMANDS: Final = {
     "validate": "Check experiment files or runs and list every fault.",
     "plan": "Print what would run, in which order, and about how long it takes.",
     "run": "Run experiments, or take up an interrupted run.",
+    "status": "Say where a run is, also one in another terminal.",
     "show": "Print the results of a run.",
     "claims": "Print what a run's numbers say of each claim.",
     "explain": "Print the lesson's tables, filled from what a run has recorded.",
     "compare": "Compare runs with a reference.",
     "report": "Draw a run's report: a page, Markdown or tables.",
     "plot": "Draw one quantity of a run for a paper.",
+    "export": "Write a run's tables as Parquet or CSV.",
+    "bundle": "Pack a run into one file to hand on.",
     "doctor": "Say what works on this machine, what does not, and what cures it.",
     "schema": "Print or write the JSON Schemas.",
     "list": "List backends, metrics, images or runs.",
@@ -91,13 +95,23 @@ def _code() -> int:
         sys.stderr.close()
         return 0
     except Exception as error:
-        from vmvc.cli.failure import explain
+        from vmvc.cli.failure import explain, is_unheard
 
+        if is_unheard(error):
+            return _unheard()
         code = explain(error)
         if code is None:
             raise
         return code
     return int(result) if isinstance(result, int) else 0
+
+
+def _unheard() -> int:
+    """End without another word: the terminal is gone, and a flush at the exit would fail as well."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    return 130
 
 
 def _interrupted() -> int:

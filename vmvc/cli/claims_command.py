@@ -18,7 +18,7 @@ from vmvc.runs import newest
 @strict_option
 def command(run: Path, as_json: bool, strict: bool) -> int:
     """Print what the numbers of RUN say of each claim; an experiment's folder stands for its newest run."""
-    found = results.verdicts(newest(run) / "journal.jsonl")
+    found = results.verdicts_of(newest(run))
     if as_json:
         click.echo(results.claims_json(found), nl=False)
     else:

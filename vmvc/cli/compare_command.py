@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import click
 
-from vmvc import comparing
-from vmvc.cli.compare_text import COLUMNS, NUMBERS, about, cells, markdown, shown
+from vmvc import comparing, report
 from vmvc.cli.options import force_option, refuse_existing
 from vmvc.cli.text import plain, write
 from vmvc.errors import ExitCode
 from vmvc.records_compare import ComparedRun, ComparedRuns
+from vmvc.report import compared_words as words
 from vmvc.runs import newest
 from vmvc.units import parse_percent
+from vmvc.wording import listed
+
+
+def _page(compared: ComparedRuns) -> str:
+    from vmvc.report.compared import page
+
+    return page(compared)
+
+
+FORMS: Final[Mapping[str, Callable[[ComparedRuns], str]]] = {
+    ".html": _page,
+    ".md": words.markdown,
+    ".json": words.as_json,
+}
+"""Suffix of a file -> what writes the comparison into it."""
 
 
 def _tolerance(context: click.Context, option: click.Parameter, given: str) -> float:
@@ -34,8 +50,8 @@ def _tolerance(context: click.Context, option: click.Parameter, given: str) -> f
 @click.option("--fail-on", type=click.Choice(["worse"]), help="Exit with 1 where a quantity is worse.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 @click.option(
-    "--markdown", "output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-    help="Write it as Markdown, too.",
+    "--output", "outputs", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", multiple=True,
+    help="Write it into a file, too: .html, .md or .json; may be repeated.",
 )  # fmt: skip
 @force_option
 def command(
@@ -44,25 +60,25 @@ def command(
     tolerance: float,
     fail_on: str | None,
     as_json: bool,
-    output: Path | None,
+    outputs: Sequence[Path],
     force: bool,
 ) -> int:
     """Compare runs with REFERENCE, condition by condition and quantity by quantity.
 
     Each is a run's folder; an experiment's folder stands for its newest run.
     """
-    if output is not None:
-        refuse_existing([output], force)
+    for output in outputs:
+        if output.suffix not in FORMS:
+            raise click.UsageError(f"--output {output}: expected a file that ends in {listed(list(FORMS))}")
+    refuse_existing(outputs, force)
     compared = comparing.compare([newest(folder) for folder in (reference, *others)], tolerance)
-    if output is not None:
-        from vmvc import report
-
-        report.write_file(output, markdown(compared))
+    for output in outputs:
+        report.write_file(output, FORMS[output.suffix](compared))
     if as_json:
-        click.echo(compared.model_dump_json(exclude_none=True, indent=1))
+        click.echo(words.as_json(compared), nl=False)
     else:
         for run in compared.runs:
-            _print(compared, run)
+            print_run(compared, run)
     count = comparing.worse(compared)
     if fail_on is not None and count:
         click.echo(f"{count} {'quantity is' if count == 1 else 'quantities are'} worse", err=True)
@@ -70,11 +86,12 @@ def command(
     return ExitCode.MEASURED
 
 
-def _print(compared: ComparedRuns, run: ComparedRun) -> None:
-    click.echo(plain("\n" + "\n".join(about(compared, run))))
+def print_run(compared: ComparedRuns, run: ComparedRun) -> None:
+    """Print what was compared of one run: its rows, what only one side has, and what differs."""
+    click.echo(plain("\n" + "\n".join(words.about(compared, run))))
     for note in run.notes:
         click.echo(plain(f"note: {note}"))
-    write(COLUMNS, [cells(row) for row in run.rows], right=NUMBERS)
+    write(words.COLUMNS, [words.cells(row) for row in run.rows], right=words.NUMBERS)
     if run.unmatched:
         click.echo("\nnot compared:")
         for one in run.unmatched:
@@ -83,5 +100,5 @@ def _print(compared: ComparedRuns, run: ComparedRun) -> None:
         click.echo("\ndiffers:")
         write(
             ["what", "reference", "other"],
-            [[one.what, shown(one.reference), shown(one.other)] for one in run.differences],
+            [[one.what, words.shown(one.reference), words.shown(one.other)] for one in run.differences],
         )

@@ -82,5 +82,8 @@ def _metrics() -> tuple[list[str], list[list[str]]]:
         except EngineError as error:
             rows.append([name, "-", "-", f"{error.what}; {error.hint}"])
             continue
-        rows += [[f"{name}.{one.name}", one.unit, one.better, one.says] for one in found.quantities]
+        told = {name: found.quantities}
+        told |= {f"{name} {use}": one.quantities for use, one in found.presets().items()}
+        for called, quantities in told.items():
+            rows += [[f"{called}.{one.name}", one.unit, one.better, one.says] for one in quantities]
     return ["quantity", "unit", "better", "says"], rows

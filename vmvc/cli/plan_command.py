@@ -14,6 +14,7 @@ from vmvc.cli.options import only_option, trials_option
 from vmvc.cli.text import write
 from vmvc.estimate import estimate
 from vmvc.load import Loaded
+from vmvc.needs import lacks
 from vmvc.plan import Plan
 from vmvc.power import costs_of, needs_of
 from vmvc.run import plan_of
@@ -67,6 +68,8 @@ def command(
         raise click.UsageError("--relative-ci goes with --power RUN")
     loaded = load.read(file)
     plan = plan_of(loaded, only=only, count=trials)
+    for finding in lacks(loaded, plan):
+        click.echo(f"{finding.severity.value}: {finding.what}\n  hint: {finding.remedy}", err=True)
     if pilot is not None:
         _print_power(loaded, plan, newest(pilot), 0.05 if wished is None else wished, as_json)
         return

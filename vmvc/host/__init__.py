@@ -6,7 +6,7 @@ Linux shows most; what a host does not show is left out, never invented.
 from __future__ import annotations
 
 from vmvc.host.counters import Noise, noise, noise_between, noise_findings, swapped_in
-from vmvc.host.description import boot_id, facts, mem_available
+from vmvc.host.description import boot_id, facts, ksm, mem_available
 from vmvc.host.judgement import findings, judge, memory_floor
 from vmvc.host.kernel_log import KernelLog
 from vmvc.host.state import State
@@ -19,6 +19,7 @@ __all__ = [
     "facts",
     "findings",
     "judge",
+    "ksm",
     "mem_available",
     "memory_floor",
     "noise",

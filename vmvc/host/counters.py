@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +28,18 @@ Source: Linux Documentation/accounting/psi.rst (``some``).
 """
 
 
+STEPPED: Final = 0.5
+"""Seconds by which the wall clock was set, over which that is told; a clock that is slewed stays below."""
+SLEPT: Final = 0.01
+"""Seconds of sleep that are a finding; two clocks are read a few microseconds apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class Noise:
     """Counters of the whole host at one instant; ``pressure``: resource -> seconds since boot.
 
-    ``throttled``: how often since boot a CPU was slowed down for heat.
+    ``throttled``: how often since boot a CPU was slowed down for heat. ``wall``: seconds by which the wall
+    clock is ahead of the monotonic one. ``slept``: seconds since boot in which the host was suspended.
     """
 
     at: float
@@ -40,6 +48,8 @@ class Noise:
     load: float | None
     pressure: Mapping[str, float]
     throttled: int | None = None
+    wall: float | None = None
+    slept: float | None = None
 
 
 def noise() -> Noise:
@@ -53,6 +63,8 @@ def noise() -> Noise:
             name: stalled for name in ("cpu", "memory", "io") if (stalled := _pressure(name)) is not None
         },
         throttled=throttled(),
+        wall=time.time() - monotonic(),
+        slept=slept(),
     )
 
 
@@ -62,7 +74,8 @@ def noise_between(before: Noise, after: Noise) -> dict[str, float]:
     ``seconds``: how long that was. ``steal_s``: seconds that the hypervisor took away, summed over the CPUs,
     counted in ticks of 10 ms. ``cpu_pressure_s``, ``memory_pressure_s``, ``io_pressure_s``: seconds in which
     some task waited for the resource. ``context_switches``, ``throttle_events``: their number.
-    ``load_before``, ``load_after``: the average of the last minute.
+    ``load_before``, ``load_after``: the average of the last minute. ``clock_step_s``: by how much the wall
+    clock was set forward. ``suspended_s``: seconds in which the host slept, which no other figure counts.
     """
     found = {
         "seconds": after.at - before.at,
@@ -77,6 +90,10 @@ def noise_between(before: Noise, after: Noise) -> dict[str, float]:
         found |= {"load_before": before.load, "load_after": after.load}
     if before.throttled is not None and after.throttled is not None:
         found["throttle_events"] = float(after.throttled - before.throttled)
+    if before.wall is not None and after.wall is not None:
+        found["clock_step_s"] = round(after.wall - before.wall, 3)
+    if before.slept is not None and after.slept is not None:
+        found["suspended_s"] = round(after.slept - before.slept, 3)
     return found
 
 
@@ -107,11 +124,34 @@ def noise_findings(found: Mapping[str, float], *, threads: int, cpus: int, room:
             "a CPU was slowed down during the trial because it was too hot",
             "cool the host, or pause between trials",
         )
+    if found.get("suspended_s", 0.0) > SLEPT:
+        yield _warning(
+            "host.suspended",
+            "the host was suspended during the trial; the sleep itself is in none of its durations",
+            "keep the host awake while it measures (systemd-inhibit vmvc run ...)",
+        )
+    if abs(found.get("clock_step_s", 0.0)) > STEPPED:
+        yield Finding(
+            "host.clock-stepped",
+            Severity.INFO,
+            "the wall clock was set during the trial; no duration stands on it, but its labels may mislead",
+            "let the host's time service settle first",
+        )
 
 
 def tick() -> float:
     """Return the seconds of one tick, in which the kernel counts CPU time."""
     return 1 / os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0.01
+
+
+def slept() -> float | None:
+    """Return the seconds since boot in which the host was suspended, ``None`` where it does not tell.
+
+    Source: CLOCK_BOOTTIME counts them and CLOCK_MONOTONIC does not (clock_gettime(2)).
+    """
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return None
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 def load() -> float | None:

@@ -7,12 +7,42 @@ import re
 from collections.abc import Mapping
 from mmap import PAGESIZE
 from pathlib import Path
+from typing import Final
 
 import psutil
 
 from vmvc import __version__, cgroups
 from vmvc.contract import Scalar
 from vmvc.host.files import chosen, number, switch, text
+
+SAYS: Final[Mapping[str, str]] = {
+    "kernel": "Name and release of the kernel.",
+    "distribution": "Name of the operating system.",
+    "architecture": "Architecture of the CPUs.",
+    "hardware": "Vendor and model of the machine, as its firmware says.",
+    "virtualised": "Whether a hypervisor is below this host.",
+    "cpu": "Model of the CPUs.",
+    "cores": "Physical cores.",
+    "threads": "CPUs that the kernel schedules on.",
+    "memory": "Physical memory, in bytes.",
+    "swap": "Swap space, in bytes.",
+    "governor": "Governors of the CPUs' frequency, those in use.",
+    "turbo": "Whether CPUs may go beyond their base frequency.",
+    "smt": "Whether two threads share a core.",
+    "thp": "Transparent huge pages: `always`, `madvise` or `never`.",
+    "ksm_run": "Kernel same-page merging: 0 off, 1 on, 2 off and unmerged.",
+    "ksm_pages_shared": "Pages that KSM keeps once for several.",
+    "ksm_pages_sharing": "Pages that KSM saves.",
+    "nested": "Whether KVM lets its guests run virtual machines of their own.",
+    "aslr": "Address space randomisation: 0 off, 1 without the heap, 2 full.",
+    "cgroup": "Version of the control groups.",
+    "clock_source": "What the kernel's clock reads.",
+    "python": "Version of Python.",
+    "psutil": "Version of psutil.",
+    "vmvc": "Version of vmvc.",
+    "tuned": "Settings that the run had changed, separated by spaces; empty where it changed none.",
+}
+"""Fact -> its meaning."""
 
 
 def facts(root: Path = Path("/")) -> Mapping[str, Scalar]:
@@ -47,6 +77,13 @@ def facts(root: Path = Path("/")) -> Mapping[str, Scalar]:
         "vmvc": __version__,
     }
     return {name: value for name, value in found.items() if value is not None and value != ""}
+
+
+def ksm(root: Path = Path("/")) -> Mapping[str, int]:
+    """Return what the kernel's merging of equal pages does: its ``run`` (1: it merges) and its counters."""
+    folder = root / "sys/kernel/mm/ksm"
+    found = {name: number(folder / name) for name in ("run", "pages_shared", "pages_sharing", "full_scans")}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def boot_id() -> str:

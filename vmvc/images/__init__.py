@@ -11,10 +11,12 @@ from vmvc.images.cache import entries as cached
 from vmvc.images.clock import emulated_clock
 from vmvc.images.docker import docker_image, remove_docker_image
 from vmvc.images.folder import discard_unpacked, unpacked
+from vmvc.images.initramfs import MACHINE_LINES
 from vmvc.images.removal import Removed, remove
 from vmvc.images.root import RootFs, command_of, root_filesystem
 
 __all__ = [
+    "MACHINE_LINES",
     "Bootable",
     "Entry",
     "Removed",

@@ -20,7 +20,7 @@ from vmvc.spec import DiskImage, RecipeImage
 
 APPEND: Final = (
     "console=ttyS0",
-    "quiet",
+    "loglevel=6",
     "panic=-1",
     "reboot=t",
     "net.ifnames=0",
@@ -33,7 +33,10 @@ APPEND: Final = (
     "i8042.noaux",
     "i8042.nokbd",
 )
-"""Kernel arguments: quick, and nothing of the kernel's work on behalf of the guest is switched off."""
+"""Kernel arguments: quick, and nothing of the kernel's work on behalf of the guest is switched off.
+
+Of its messages the kernel prints the ``notice`` of its version, its first line, and a few others.
+"""
 
 ROOT_DEVICE: Final = "/dev/vda"
 """The disk as the guest sees it: its bus is virtio, which the minimal init has a driver for."""

@@ -47,6 +47,15 @@ COMMANDS: Final = (
 )
 """What the scripts need of busybox."""
 
+MACHINE_LINES: Final = {
+    "kernel": r"^\[ *[0-9]+\.[0-9]{6}\] |Linux version [0-9]",
+    "init": r"vmvc: init$",
+    "network": r"vmvc: network$",
+    "exec": r"vmvc: exec$",
+    "stopped": r"vmvc: command ended with (?P<status>[0-9A-Z]+)$",
+}
+"""Event -> the line by which a machine that boots this init announces it, its kernel's first among them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:

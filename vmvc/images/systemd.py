@@ -44,7 +44,8 @@ def files(
         return [agent]
     environment = [f"{name}={value}" for name, value in env.items()]
     script = (
-        f"#!/bin/sh\ncd {shlex.quote(workdir)} && exec {shlex.join(['env', '-i', *environment, *argv])}\n"
+        "#!/bin/sh\necho 'vmvc: exec'\n"
+        f"cd {shlex.quote(workdir)} && exec {shlex.join(['env', '-i', *environment, *argv])}\n"
     )
     unit = _UNIT.format(uid=identity.uid, gid=identity.gid, signal=stop_signal)
     return [

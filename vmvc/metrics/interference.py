@@ -112,7 +112,7 @@ class Interference(Metric):
         for name in (ALONE, *LOADS)
         for beside in ["alone" if name == ALONE else f"beside {_WHAT[name]}"]
         for quantity in (
-            Quantity(f"{name}_rate", "1", "higher", f"Answers per second of the victim, {beside}."),
+            Quantity(f"{name}_rate", "1/s", "higher", f"Answers per second of the victim, {beside}."),
             Quantity(f"{name}_p50", "s", "lower", f"Median time of the victim's answers, {beside}."),
             Quantity(f"{name}_p99", "s", "lower", f"99th percentile of these times, {beside}."),
             Quantity(

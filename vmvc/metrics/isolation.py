@@ -20,7 +20,8 @@ import psutil
 
 from vmvc import confinement, host
 from vmvc.contract import Absent, Instance, Metric, Observes, Quantity, Reading, Scene
-from vmvc.errors import DeadlineExceeded, GuestDied, TrialError, Unavailable
+from vmvc.errors import Unavailable
+from vmvc.metrics.inside import ask
 
 Fact = int | Unavailable
 
@@ -147,16 +148,16 @@ class Isolation(Metric):
 
 def _facts(instance: Instance, timeout: float) -> Mapping[str, Fact]:
     carrier = _carrier(instance)
-    shared = _shares_kernel(_inside(instance, ["cat", _BOOT_ID], timeout), carrier)
+    shared = _shares_kernel(ask(instance, ["cat", _BOOT_ID], timeout), carrier)
     return {
         "shares_kernel": shared,
         **_from_the_host(carrier, shared),
         "devices": _lines(
-            _inside(instance, ["find", "/dev", "(", "-type", "b", "-o", "-type", "c", ")"], timeout)
+            ask(instance, ["find", "/dev", "(", "-type", "b", "-o", "-type", "c", ")"], timeout)
         ),
-        "writable_sys": _lines(_inside(instance, _may_write(SYS_FILES), timeout)),
-        "writable_proc": _lines(_inside(instance, _may_write(PROC_FILES), timeout)),
-        "hypervisor": hypervisor(_inside(instance, ["cat", "/proc/cpuinfo"], timeout)),
+        "writable_sys": _lines(ask(instance, _may_write(SYS_FILES), timeout)),
+        "writable_proc": _lines(ask(instance, _may_write(PROC_FILES), timeout)),
+        "hypervisor": hypervisor(ask(instance, ["cat", "/proc/cpuinfo"], timeout)),
     }
 
 
@@ -248,29 +249,6 @@ def _user_mapped(root: int | Unavailable | None, user: int, shared: Fact) -> Fac
 
 
 # --- in the guest -----------------------------------------------------------------------------------------
-
-
-def _inside(instance: Instance, argv: Sequence[str], timeout: float) -> str | Unavailable:
-    """Return what a command in the guest prints, or why it cannot be asked.
-
-    Raises: GuestDied.
-    """
-    try:
-        ended = instance.run(argv, timeout=timeout)
-    except GuestDied:
-        raise
-    except Unavailable as reason:
-        return reason
-    except DeadlineExceeded as error:
-        return Unavailable(error.what)
-    except TrialError as error:
-        return Unavailable(f"'{argv[0]}' cannot be run in the guest: {error.what}")
-    if ended.returncode == 127:
-        return Unavailable(f"the guest has no command '{argv[0]}'")
-    if ended.returncode:
-        said = " ".join(ended.stderr.decode(errors="replace").split())[-200:]
-        return Unavailable(f"'{argv[0]}' in the guest ended with {ended.returncode}: {said}".rstrip(": "))
-    return ended.stdout.decode(errors="replace")
 
 
 def _may_write(paths: Iterable[str]) -> Sequence[str]:

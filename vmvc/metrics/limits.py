@@ -125,9 +125,9 @@ class Limits(Metric):
             "Processes and threads there were when no further one could be started.",
         ),
         Quantity("pids_kept", "1", "higher", "1 where these were at most the limit; else 0."),
-        Quantity("disk_rate_asked", "B", "neutral", "Bytes per second to disk that the guest is held to."),
+        Quantity("disk_rate_asked", "B/s", "neutral", "Bytes per second to disk that the guest is held to."),
         Quantity(
-            "network_rate_asked", "B", "neutral", "Bytes per second of network that the guest is held to."
+            "network_rate_asked", "B/s", "neutral", "Bytes per second of network that the guest is held to."
         ),
     )
 

@@ -2,80 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterator
 from typing import Final
 
 from pydantic import Field
 
-from vmvc import cgroups, host, smaps
-from vmvc.contract import Absent, Instance, Metric, Observes, Options, Quantity, Reading, Scene
+from vmvc import cgroups, host
+from vmvc.contract import (
+    Absent,
+    Finding,
+    Instance,
+    Metric,
+    Observation,
+    Observes,
+    Options,
+    Quantity,
+    Reading,
+    Scene,
+    Series,
+    Severity,
+)
 from vmvc.errors import GuestDied, Unavailable
+from vmvc.metrics.memory_figures import CHARGED, DROP, GUEST, OTHERS, OWN, Figures, guest_used, look
+from vmvc.metrics.sampling import Sample
 from vmvc.units import Duration
 
-_CHARGED_AHEAD: Final = ("cgroup_current", "cgroup_peak")
-
-
-_QUANTITIES: Final = (
-    Quantity(
-        "rss",
-        "B",
-        "lower",
-        "Resident memory of the instance's own processes; a page that several of them map counts for each.",
-    ),
-    Quantity(
-        "pss",
-        "B",
-        "lower",
-        "Proportional share of the own processes: a page that N processes of the host map counts as 1/N.",
-    ),
-    Quantity(
-        "uss", "B", "lower", "Memory that one process alone maps, summed over the instance's own processes."
-    ),
-    Quantity(
-        "helpers_pss",
-        "B",
-        "lower",
-        "Proportional share of processes that only serve this instance (shim, proxy); 0 where it has none.",
-    ),
-    Quantity("helpers_rss", "B", "lower", "Resident memory of these helpers; a shared page counts for each."),
-    Quantity(
-        "cgroup_current",
-        "B",
-        "lower",
-        "All that the instance's cgroup is charged for, page cache and kernel memory included.",
-    ),
-    Quantity("cgroup_peak", "B", "lower", "The highest charge since the instance's cgroup was made."),
-    Quantity(
-        "cgroup_anon",
-        "B",
-        "lower",
-        "The cgroup's anonymous memory, which only swap could free (cgroup v1 adds the swap cache).",
-    ),
-    Quantity(
-        "cgroup_file",
-        "B",
-        "neutral",
-        "The cgroup's page cache, tmpfs and shared memory; a file's page is charged to who touched it first.",
-    ),
-    Quantity(
-        "cgroup_kernel",
-        "B",
-        "lower",
-        "Kernel memory charged to the cgroup: stacks, page tables, slabs (cgroup v1 without TCP buffers).",
-    ),
-    Quantity(
-        "docker_stats",
-        "B",
-        "lower",
-        "What `docker stats` prints: the cgroup's charge less its inactive page cache.",
-    ),
-    Quantity(
-        "host_drop",
-        "B",
-        "lower",
-        "The host's available memory before the request less that at the look; noise can make it negative.",
-    ),
+ASKED_WITHIN: Final = 20.0
+"""Seconds for the guest's own answer; one that has no agent never gives it."""
+_COST: Final = Quantity(
+    "look_cpu", "s", "lower", "CPU time that one look at all these figures cost vmvc itself."
 )
+_CHARGED_AHEAD: Final = ("cgroup_current", "cgroup_peak")
 
 
 class MemoryOptions(Options):
@@ -85,6 +43,11 @@ class MemoryOptions(Options):
         default=10.0,
         description="Time from ready until memory is looked at, so that the guest has calmed down.",
     )
+    sample: Sample | None = Field(
+        default=None,
+        description="Look again and again from then on, `{every: 1s, for: 60s}`: the looks are in "
+        "`series-memory.csv`, and the quantities are those of the first one.",
+    )
 
 
 class Memory(Metric):
@@ -92,24 +55,24 @@ class Memory(Metric):
 
     There is no one figure. Process figures miss what the kernel holds for the guest, and pages of hugetlbfs;
     cgroup figures miss helpers outside the cgroup and count shared pages to whoever touched them first; the
-    host's drop has it all, and the host's own noise.
+    host's drop has it all, and the host's own noise. The guest is asked last, since asking takes memory.
     """
 
     name = "memory"
-    says = "bytes of the host's memory: by process, by cgroup, and by what the host has less"
+    says = "bytes of the host's memory: by process, by cgroup, by the guest, and by what the host has less"
     observes = Observes.READY
     options_model = MemoryOptions
     options: MemoryOptions
-    quantities = _QUANTITIES
+    quantities = (*OWN, *OTHERS, *CHARGED, GUEST, DROP, _COST)
 
     def seconds(self) -> float:
-        return self.options.settle
+        return self.options.settle + (self.options.sample.for_ if self.options.sample else 0.0)
 
     def before(self) -> int:
         """Return the host's available memory."""
         return host.mem_available()
 
-    def observe(self, scene: Scene) -> Iterator[Reading | Absent]:
+    def observe(self, scene: Scene) -> Iterator[Observation]:
         """Look at everything at once, ``settle`` seconds after ready, then report.
 
         Raises: GuestDied where the guest did not live until the end of the look.
@@ -120,76 +83,54 @@ class Memory(Metric):
         if rest > 0:
             scene.clock.sleep(rest)
         _must_live(scene.instance)
-        figures = _look(scene)
+        began = time.thread_time()
+        figures = look(scene.instance, scene.before)
+        cost = time.thread_time() - began
         _must_live(scene.instance)
-        for name in (quantity.name for quantity in self.quantities):
+        figures = {**figures, "guest_used": guest_used(scene.instance, min(scene.timeout, ASKED_WITHIN))}
+        for name in (quantity.name for quantity in self.quantities if quantity is not _COST):
             figure = figures[name]
             if isinstance(figure, Unavailable):
                 yield Absent(name, figure.what)
             else:
                 yield Reading(name, figure, cgroups.slack() if name in _CHARGED_AHEAD else None)
+        if all(isinstance(one, Unavailable) for one in figures.values()):
+            yield Absent(_COST.name, "nothing could be looked at")
+        else:
+            yield Reading(_COST.name, cost)
+        yield from _merging()
+        if self.options.sample is not None:
+            yield _sampled(scene, self.options.sample, ready)
 
 
-def _look(scene: Scene) -> Mapping[str, int | Unavailable]:
-    """Return every quantity; the host first, since looking at the rest costs memory too."""
-    available = host.mem_available()
-    charged = _charged(scene.instance)
-    try:
-        pids = scene.instance.processes()
-    except Unavailable as elsewhere:
-        own = helpers = _without(smaps.FIGURES, elsewhere)
-        drop: int | Unavailable = elsewhere
-    else:
-        own, helpers = smaps.memory(pids.own), smaps.memory(pids.helpers)
-        if not pids.own:
-            own = _without(smaps.FIGURES, Unavailable("the instance shows no process of its own"))
-        drop = _drop(scene.before, available)
-    return {
-        "rss": own["rss"],
-        "pss": own["pss"],
-        "uss": own["uss"],
-        "helpers_pss": helpers["pss"],
-        "helpers_rss": helpers["rss"],
-        "cgroup_current": charged["current"],
-        "cgroup_peak": charged["peak"],
-        "cgroup_anon": charged["anon"],
-        "cgroup_file": charged["file"],
-        "cgroup_kernel": charged["kernel"],
-        "docker_stats": _docker_stats(charged["current"], charged["inactive"]),
-        "host_drop": drop,
-    }
+def _sampled(scene: Scene, sample: Sample, ready: int) -> Series:
+    """Look again and again; a guest that ends meanwhile ends the series.
 
-
-def _charged(instance: Instance) -> Mapping[str, int | Unavailable]:
-    try:
-        folder = instance.cgroup()
-    except Unavailable as reason:
-        return _without(cgroups.FIGURES, reason)
-    if folder is None:
-        return _without(cgroups.FIGURES, Unavailable("the instance has no memory cgroup of its own"))
-    return cgroups.memory(folder)
-
-
-def _without(figures: Iterable[str], reason: Unavailable) -> Mapping[str, int | Unavailable]:
-    return dict.fromkeys(figures, reason)
-
-
-def _docker_stats(current: int | Unavailable, inactive: int | Unavailable) -> int | Unavailable:
-    """Compute what the command line shows.
-
-    Source: docker/cli, cli/command/container/stats_helpers.go, calculateMemUsageUnixNoCache.
+    Raises: GuestDied.
     """
-    if isinstance(current, Unavailable):
-        return current
-    if isinstance(inactive, Unavailable):
-        return inactive
-    return current - inactive if inactive < current else current
+    known = {quantity.name: quantity.unit for quantity in (*OWN, *CHARGED, DROP, _COST)}
+    rows = []
+    for _ in sample.moments(scene.clock):
+        _must_live(scene.instance)
+        at, began = scene.clock.now(), time.thread_time()
+        figures: Figures = look(scene.instance, scene.before)
+        row = {name: float(one) for name, one in figures.items() if name in known and isinstance(one, int)}
+        rows.append({"at": (at - ready) / 1e9, **row, _COST.name: time.thread_time() - began})
+    _must_live(scene.instance)
+    return Series({"at": "s", **known}, rows)
 
 
-def _drop(before: int | None, available: int) -> int | Unavailable:
-    if before is None:
-        return Unavailable("nobody looked at the host before the request")
-    return before - available
+def _merging() -> Iterator[Finding]:
+    """Say that the kernel merges equal pages, which makes a page of several guests count once."""
+    facts = host.ksm()
+    if facts.get("run") == 1:
+        yield Finding(
+            "memory.ksm",
+            Severity.WARNING,
+            f"KSM merged pages meanwhile: {facts.get('pages_sharing', 'an unknown number')} share "
+            f"{facts.get('pages_shared', 'others')}, after {facts.get('full_scans', 'some')} full scans",
+            "echo 2 >/sys/kernel/mm/ksm/run, or say that it ran where you compare memory",
+        )
 
 
 def _must_live(instance: Instance) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, NoReturn
 
 from vmvc.console import ConsoleTap
@@ -13,6 +14,8 @@ SECOND: Final = 10**9
 SHORTEST_INTERVAL: Final = 0.001
 """Seconds; a shorter interval would be a busy loop that steals CPU from the guest."""
 ALIVE_EVERY: Final = SECOND // 4
+_PANIC: Final = re.compile(r"Kernel panic - not syncing: ([^\n]{1,200})")
+"""Source: panic() in Linux, kernel/panic.c; a register dump follows and hides it from the last lines."""
 
 
 def nanoseconds(interval: float) -> int:
@@ -59,7 +62,7 @@ class Watch:
     def _died(self) -> NoReturn:
         if self._console is not None:
             self._console.drain(0.2)
-        how = self._instance.epitaph()
+        how = "; ".join(filter(None, (self._instance.epitaph(), self._panic())))
         raise GuestDied(
             f"the guest ended before it was ready{f' ({how})' if how else ''}; {self._last_seen(10)}",
             hint="run the guest's command by hand in the same image and read its error",
@@ -67,10 +70,16 @@ class Watch:
 
     def _too_late(self, now: int) -> NoReturn:
         waited = show_seconds((now - self.called) / SECOND)
+        panic = self._panic()
         raise DeadlineExceeded(
-            f"the guest was not ready after {waited}; {self._last_seen(5)}",
+            f"the guest was not ready after {waited}{f' ({panic})' if panic else ''}; {self._last_seen(5)}",
             hint="give it more time (trials.timeout), or check guest.ready against what the guest serves",
         )
+
+    def _panic(self) -> str:
+        """Return why the guest's kernel gave up, in its own words; "" where it has not."""
+        reason = self._console.found(_PANIC) if self._console is not None else ""
+        return f"kernel panic: {reason}" if reason else ""
 
     def _last_seen(self, lines: int) -> str:
         if self._console is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from vmvc.units import BYTES, SECONDS, show
+from vmvc.units import BYTES, SECONDS, scaled, show
 
 
 def span(low: float, high: float, unit: str) -> str:
@@ -19,11 +19,12 @@ def scale(largest: float, unit: str) -> tuple[str, float]:
     tables: Mapping[str, Sequence[tuple[str, float]]] = {
         "s": [(name, SECONDS[unit]) for unit, name in (("s", "s"), ("ms", "ms"), ("us", "µs"))],
         "B": [(name, float(BYTES[name])) for name in ("GiB", "MiB", "KiB")],
+        "B/s": [(f"{name}/s", float(BYTES[name])) for name in ("GiB", "MiB", "KiB")],
     }
     for name, size in tables.get(unit, ()):
         if largest >= size:
             return name, size
-    return ("" if unit == "1" else unit), 1.0
+    return ("", 1.0) if unit == "1" else (unit, 1.0) if unit in tables else scaled(largest, unit)
 
 
 def chance(p: float | None) -> str:

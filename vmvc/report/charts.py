@@ -10,40 +10,35 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from vmvc.report.looks import INK, MUTED, Chart, finish, label_axis, legend, tip, value_axis
+from vmvc.report.phases import names
 from vmvc.report.view import Condition
 
-Chart = dict[str, Any]
-"""A Vega-Lite specification."""
 Rows = Sequence[Mapping[str, object]]
 
 TITLE: Final = "@value-axis"
-INK: Final = "#1f2328"
-MUTED: Final = "#59636e"
-FAINT: Final = "#d8dee4"
-PHASE_COLOURS: Final = {
-    "create": "#9ecae9",
-    "start": "#0072b2",
-    "until first output": "#f2b45c",
-    "until ready": "#d55e00",
-}
+PHASE_COLOURS: Final = (
+    *("#9ecae9", "#0072b2", "#f2b45c", "#56b4e9", "#b07aa1", "#e7c400", "#009e73", "#d55e00", "#7a7a7a"),
+)
+"""One a phase, in the order of ``phases.names``; a phase beyond them begins again."""
 PART_COLOURS: Final = ("#0072b2", "#e69f00", "#56b4e9", "#cc79a7")
 STEP: Final = 36
 """Height of a condition's row in pixels."""
 MOST_LINES: Final = 8
 """Conditions up to which each one has a colour and a line of its own."""
-_ROUND: Final = "indexof([1, 2, 5], round(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)))) >= 0"
-_PLAIN: Final = "format(datum.value, ',.6~r')"
 
 
-def waterfall(labels: Sequence[str], axis: str, longest: float) -> Chart:
+def waterfall(labels: Sequence[str], phases: Sequence[str], axis: str, longest: float) -> Chart:
     """Return bars of phases, one row a condition. Data: ``phases`` (c, phase, begin, end, text), ``ends``.
 
-    ``longest``: the end of the longest bar; there is room for its words.
+    ``phases``: those that there are; ``longest``: the end of the longest bar; there is room for its words.
     """
     import altair as alt
 
     y = _conditions(labels)
-    phases = list(PHASE_COLOURS)
+    every = dict.fromkeys([*names(), *phases])
+    known = {name: PHASE_COLOURS[place % len(PHASE_COLOURS)] for place, name in enumerate(every)}
+    shown = [name for name in known if name in phases]
     bars = (
         alt.Chart(alt.NamedData("phases"))
         .mark_bar(height=18)
@@ -52,16 +47,16 @@ def waterfall(labels: Sequence[str], axis: str, longest: float) -> Chart:
                 "begin:Q",
                 title=f"time since the request, median ({axis})",
                 scale=alt.Scale(domain=[0, longest * 1.08]),
-                axis=_axis(False),
+                axis=value_axis(False),
             ),
             x2="end:Q",
             y=y,
             color=alt.Color(
                 "phase:N",
-                scale=alt.Scale(domain=phases, range=[PHASE_COLOURS[name] for name in phases]),
-                legend=_legend("phase"),
+                scale=alt.Scale(domain=shown, range=[known[name] for name in shown]),
+                legend=legend("phase", columns=4),
             ),
-            tooltip=[_tip("c", "condition"), _tip("phase", "phase"), _tip("text", "from, to")],
+            tooltip=[tip("c", "condition"), tip("phase", "phase"), tip("text", "from, to")],
         )
     )
     ends = (
@@ -69,7 +64,7 @@ def waterfall(labels: Sequence[str], axis: str, longest: float) -> Chart:
         .mark_text(align="left", dx=6, color=INK)
         .encode(x="end:Q", y=y, text="text:N")
     )
-    return _finish(alt.layer(bars, ends), STEP * len(labels))
+    return finish(alt.layer(bars, ends), STEP * len(labels))
 
 
 def points(conditions: Sequence[Condition], *, log: bool) -> Chart:
@@ -88,7 +83,7 @@ def points(conditions: Sequence[Condition], *, log: bool) -> Chart:
             y=y,
             yOffset=alt.YOffset("j:Q", scale=alt.Scale(domain=[-1.8, 1.8])),
             color=_colour(conditions),
-            tooltip=[_tip("c", "condition"), _tip("t", "trial"), _tip("text", "value")],
+            tooltip=[tip("c", "condition"), tip("t", "trial"), tip("text", "value")],
         )
     )
     span = (
@@ -99,9 +94,9 @@ def points(conditions: Sequence[Condition], *, log: bool) -> Chart:
     middle = (
         alt.Chart(alt.NamedData("medians"), name="median")
         .mark_tick(thickness=3, height=20, color=INK, opacity=1)
-        .encode(x=alt.X("v:Q"), y=y, tooltip=[_tip("c", "condition"), _tip("text", "median")])
+        .encode(x=alt.X("v:Q"), y=y, tooltip=[tip("c", "condition"), tip("text", "median")])
     )
-    return _finish(alt.layer(dots, span, middle, _missing(y)), STEP * len(conditions))
+    return finish(alt.layer(dots, span, middle, _missing(y)), STEP * len(conditions))
 
 
 def ecdf(conditions: Sequence[Condition], *, log: bool) -> Chart:
@@ -118,12 +113,12 @@ def ecdf(conditions: Sequence[Condition], *, log: bool) -> Chart:
                 title="share of values up to this",
                 axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
             ),
-            color=_colour(conditions, legend=True),
+            color=_colour(conditions, named=True),
             detail="c:N",
-            tooltip=[_tip("c", "condition"), _tip("text", "value"), _tip("share", "values up to it")],
+            tooltip=[tip("c", "condition"), tip("text", "value"), tip("share", "values up to it")],
         )
     )
-    return _finish(alt.layer(lines), 220)
+    return finish(alt.layer(lines), 220)
 
 
 def order(conditions: Sequence[Condition], *, log: bool) -> Chart:
@@ -135,63 +130,81 @@ def order(conditions: Sequence[Condition], *, log: bool) -> Chart:
         x=alt.X(
             "t:Q", title="trial, in the order in which they ran", axis=alt.Axis(format="d", tickMinStep=1)
         ),
-        y=alt.Y("v:Q", title=TITLE, scale=scale, axis=_axis(log)),
-        color=_colour(conditions, legend=True),
+        y=alt.Y("v:Q", title=TITLE, scale=scale, axis=value_axis(log)),
+        color=_colour(conditions, named=True),
     )
-    tips = [_tip("c", "condition"), _tip("t", "trial"), _tip("text", "value"), _tip("warm", "kind")]
+    tips = [tip("c", "condition"), tip("t", "trial"), tip("text", "value"), tip("warm", "kind")]
     dots = base.mark_point(size=30, filled=True, opacity=0.75, cursor="pointer").encode(
         shape=alt.Shape(
             "warm:N",
             scale=alt.Scale(domain=["measured", "warm-up"], range=["circle", "cross"]),
-            legend=_legend("", symbolFillColor=MUTED),
+            legend=legend("", symbolFillColor=MUTED),
         ),
         tooltip=tips,
     )
     if len(conditions) > MOST_LINES:
-        return _finish(alt.layer(dots), 260)
+        return finish(alt.layer(dots), 260)
     lines = base.mark_line(strokeWidth=1, opacity=0.35).transform_filter("datum.warm === 'measured'")
-    return _finish(alt.layer(lines, dots), 260)
+    return finish(alt.layer(lines, dots), 260)
 
 
 def ratios(conditions: Sequence[Condition], keys: Sequence[str]) -> Chart:
     """Return ratios to the baseline on a log axis. Data: ``ratios`` (k, c, b, v, low, high, text)."""
     import altair as alt
 
-    axis = alt.Axis(title=None, domain=False, ticks=False, labelPadding=8, labelLimit=280, labelFontSize=12)
     labels = [one.label for one in conditions]
     base = alt.Chart(alt.NamedData("ratios")).encode(
-        y=alt.Y("k:N", sort=None, scale=alt.Scale(domain=list(keys)), axis=axis),
+        y=alt.Y("k:N", sort=None, scale=alt.Scale(domain=list(keys)), axis=label_axis()),
         yOffset=alt.YOffset("c:N", sort=labels),
-        color=_colour(conditions, legend=True),
+        color=_colour(conditions, named=True),
     )
     spans = base.mark_rule(strokeWidth=2).encode(
         x=alt.X(
-            "low:Q", title="ratio of medians to the baseline", scale=alt.Scale(type="log"), axis=_axis(True)
+            "low:Q",
+            title="ratio of medians to the baseline",
+            scale=alt.Scale(type="log"),
+            axis=value_axis(True),
         ),
         x2="high:Q",
     )
     dots = base.mark_circle(size=60, opacity=1).encode(
-        x=alt.X("v:Q"), tooltip=[_tip("k", "quantity"), _tip("c", "condition"), _tip("text", "ratio")]
+        x=alt.X("v:Q"), tooltip=[tip("k", "quantity"), tip("c", "condition"), tip("text", "ratio")]
     )
     one = alt.Chart(alt.NamedData("ratios")).mark_rule(strokeDash=[3, 3], color=MUTED)
     height = max(26, 7 * len(conditions)) * len(keys)
-    return _finish(
+    return finish(
         alt.layer(one.transform_aggregate(n="count()").encode(x=alt.XDatum(1)), spans, dots), height
     )
 
 
-def fleet(conditions: Sequence[Condition], title: str) -> Chart:
-    """Return what the n-th instance took, in the middle and from least to most. Data: ``grown``."""
+def fleet(conditions: Sequence[Condition], title: str, *, sloped: bool) -> Chart:
+    """Return what the n-th instance took, in the middle and from least to most.
+
+    Data: ``grown`` (c, i, v, low, high, text); ``lines``: the same of lines with the ends of their slopes,
+    where it is ``sloped``.
+    """
     import altair as alt
 
     base = alt.Chart(alt.NamedData("grown")).encode(
         x=alt.X("i:Q", title="instance", axis=alt.Axis(format="d", tickMinStep=1)),
-        color=_colour(conditions, legend=True),
+        color=_colour(conditions, named=True),
     )
-    tips = [_tip("c", "condition"), _tip("i", "instance"), _tip("text", "median")]
-    band = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", title=title, axis=_axis(False)), y2="high:Q")
+    tips = [tip("c", "condition"), tip("i", "instance"), tip("text", "median")]
+    band = base.mark_area(opacity=0.18).encode(
+        y=alt.Y("low:Q", title=title, axis=value_axis(False)), y2="high:Q"
+    )
     line = base.mark_line(point={"size": 28}, strokeWidth=1.8).encode(y=alt.Y("v:Q"), tooltip=tips)
-    return _finish(alt.layer(band, line), 220)
+    if not sloped:
+        return finish(alt.layer(band, line), 220)
+    slope = alt.Chart(alt.NamedData("lines")).encode(x=alt.X("i:Q"), color=_colour(conditions, named=True))
+    dashed = slope.mark_line(strokeDash=[6, 4], strokeWidth=1.6).encode(
+        y=alt.Y("v:Q"), tooltip=[tip("c", "condition"), tip("text", "slope and interval")]
+    )
+    ends = [
+        slope.mark_line(strokeDash=[1, 3], strokeWidth=1.2).encode(y=alt.Y(f"{end}:Q"))
+        for end in ("low", "high")
+    ]
+    return finish(alt.layer(band, line, dashed, *ends), 220)
 
 
 def stack(labels: Sequence[str], parts: Sequence[str], title: str) -> Chart:
@@ -202,23 +215,23 @@ def stack(labels: Sequence[str], parts: Sequence[str], title: str) -> Chart:
         alt.Chart(alt.NamedData("parts"))
         .mark_bar(height=14)
         .encode(
-            x=alt.X("v:Q", title=title, axis=_axis(False)),
+            x=alt.X("v:Q", title=title, axis=value_axis(False)),
             y=_conditions(labels),
             color=alt.Color(
                 "part:N",
                 scale=alt.Scale(domain=list(parts), range=list(PART_COLOURS[: len(parts)])),
-                legend=_legend("part") if len(parts) > 1 else None,
+                legend=legend("part") if len(parts) > 1 else None,
             ),
             order="order:Q",
             tooltip=[
-                _tip("c", "condition"),
-                _tip("part", "part"),
-                _tip("key", "quantity"),
-                _tip("text", "median"),
+                tip("c", "condition"),
+                tip("part", "part"),
+                tip("key", "quantity"),
+                tip("text", "median"),
             ],
         )
     )
-    return _finish(alt.layer(bars, _missing(_conditions(labels))), 26 * len(labels))
+    return finish(alt.layer(bars, _missing(_conditions(labels))), 26 * len(labels))
 
 
 def with_data(chart: Chart, title: str = "", **data: Rows) -> Chart:
@@ -240,34 +253,17 @@ def _missing(y: Any) -> Any:
 def _conditions(labels: Sequence[str]) -> Any:
     import altair as alt
 
-    axis = alt.Axis(title=None, domain=False, ticks=False, labelPadding=8, labelLimit=280, labelFontSize=12)
-    return alt.Y("c:N", sort=None, scale=alt.Scale(domain=list(labels)), axis=axis)
+    return alt.Y("c:N", sort=None, scale=alt.Scale(domain=list(labels)), axis=label_axis())
 
 
 def _values(log: bool) -> Any:
     import altair as alt
 
     scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=False)
-    return alt.X("v:Q", title=TITLE, scale=scale, axis=_axis(log))
+    return alt.X("v:Q", title=TITLE, scale=scale, axis=value_axis(log))
 
 
-def _axis(log: bool) -> Any:
-    import altair as alt
-
-    if log:
-        opacity = {"condition": {"test": _ROUND, "value": 1}, "value": 0}
-        return alt.Axis(
-            grid=True,
-            labelExpr=f"{_ROUND} ? {_PLAIN} : ''",
-            labelOverlap=True,
-            domain=False,
-            gridOpacity=opacity,
-            tickOpacity=opacity,
-        )
-    return alt.Axis(labelExpr=_PLAIN, tickCount=7, labelOverlap=True, domain=False)
-
-
-def _colour(conditions: Sequence[Condition], *, legend: bool = False) -> Any:
+def _colour(conditions: Sequence[Condition], *, named: bool = False) -> Any:
     import altair as alt
 
     field = "c" if len(conditions) <= MOST_LINES else "b"
@@ -275,48 +271,5 @@ def _colour(conditions: Sequence[Condition], *, legend: bool = False) -> Any:
     return alt.Color(
         f"{field}:N",
         scale=alt.Scale(domain=list(names), range=list(names.values())),
-        legend=_legend("") if legend else None,
+        legend=legend("") if named else None,
     )
-
-
-def _legend(title: str, **more: Any) -> Any:
-    import altair as alt
-
-    return alt.Legend(
-        orient="top",
-        title=None,
-        symbolType="circle" if not title else "square",
-        symbolOpacity=1,
-        labelLimit=260,
-        **more,
-    )
-
-
-def _tip(field: str, title: str) -> Any:
-    import altair as alt
-
-    return alt.Tooltip(f"{field}:N", title=title)
-
-
-def _finish(chart: Any, height: int) -> Chart:
-    """Give a chart its size and its sober looks."""
-    whole: Chart = (
-        chart.properties(width="container", height=height, autosize={"type": "fit-x", "contains": "padding"})
-        .configure(background="transparent", font="system-ui, sans-serif")
-        .configure_view(stroke=None)
-        .configure_axis(
-            gridColor=FAINT,
-            tickColor=FAINT,
-            domainColor=FAINT,
-            labelColor=MUTED,
-            titleColor=MUTED,
-            labelFontSize=11,
-            titleFontSize=11,
-            titleFontWeight="normal",
-            titlePadding=8,
-        )
-        .configure_legend(labelColor=INK, labelFontSize=12, titleColor=MUTED, offset=4)
-        .to_dict(validate=False)
-    )
-    whole.pop("$schema", None)
-    return whole

@@ -124,24 +124,28 @@ def phases(view: View) -> tuple[str, list[Row], list[Row]]:
     return unit, bars, list(ends.values())
 
 
-def ratios(view: View) -> tuple[list[str], list[Row]]:
-    """Return the headline quantities that have ratios, and a row a ratio that a log axis can show."""
+def ratios(view: View, keys: Sequence[str]) -> tuple[list[str], list[Row]]:
+    """Return those of the quantities that have ratios, and a row a ratio that a log axis can show."""
     rows: list[Row] = []
     backends = {one.label: one.backend for one in view.conditions}
     for one in view.ratios:
         ratio, low, high = one.row.ratio, one.row.ratio_low, one.row.ratio_high
-        if one.key not in view.headlines or ratio is None or ratio <= 0:
+        if one.key not in keys or ratio is None or ratio <= 0:
             continue
         row: Row = {"k": one.key, "c": one.label, "b": backends[one.label], "v": ratio}
         row["text"] = f"{one.ratio} [{one.interval}]" if one.interval else one.ratio
         if low is not None and high is not None and low > 0:
             row |= {"low": low, "high": high}
         rows.append(row)
-    return [key for key in view.headlines if any(row["k"] == key for row in rows)], rows
+    return [key for key in keys if any(row["k"] == key for row in rows)], rows
 
 
-def fleets(view: View) -> Iterator[tuple[str, str, list[Row]]]:
-    """Yield what fleets took: its name, the title of its axis and a row a condition and instance."""
+def fleets(view: View) -> Iterator[tuple[str, str, list[Row], list[Row]]]:
+    """Yield what fleets took: its name, the title of its axis, a row a condition and instance, and its lines.
+
+    A line goes from the first instance to the last one by the slope that density measured, between the ends
+    of the slope's interval.
+    """
     backends = {one.label: one.backend for one in view.conditions}
     words = (("ready", "s", "time to ready"), ("taken", "B", "host memory taken since the first instance"))
     for what, unit, title in words:
@@ -154,7 +158,25 @@ def fleets(view: View) -> Iterator[tuple[str, str, list[Row]]]:
                  "text": show(one.median, unit)}
                 for one in chosen
             ]  # fmt: skip
-            yield what, f"{title} ({axis})", rows
+            yield (
+                what,
+                f"{title} ({axis})",
+                rows,
+                list(_lines(view, rows, divisor)) if what == "taken" else [],
+            )
+
+
+def _lines(view: View, rows: Sequence[Row], divisor: float) -> Iterator[Row]:
+    for one in view.lines:
+        last = max((row["i"] for row in rows if row["c"] == one.condition), default=1)
+        if one.what != "memory" or last == 1:
+            continue
+        for instance in (1, last):
+            row = {"c": one.condition, "b": "", "i": instance, "text": f"{one.text} [{one.interval}]"}
+            ends = {"v": one.slope, "low": one.low, "high": one.high}
+            yield row | {
+                name: end * (instance - 1) / divisor for name, end in ends.items() if end is not None
+            }
 
 
 def parts(view: View, metric: str) -> Iterator[tuple[str, str, list[str], list[Row]]]:

@@ -164,3 +164,29 @@ class Grown:
     @property
     def unit(self) -> str:
         return "s" if self.what == "ready" else "B"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What each further instance of a fleet takes: ``what`` it takes, in bytes; absent ends are ``None``."""
+
+    condition: str
+    what: str
+    n: int
+    slope: float
+    low: float | None
+    high: float | None
+    intercept: float | None
+
+    @property
+    def text(self) -> str:
+        return show(self.slope, "B")
+
+    @property
+    def interval(self) -> str:
+        """The slope's 95% interval; "" where there are too few looks."""
+        return "" if self.low is None or self.high is None else span(self.low, self.high, "B")
+
+    @property
+    def fixed(self) -> str:
+        return "" if self.intercept is None else show(self.intercept, "B")

@@ -7,16 +7,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from statistics import median
 from typing import Final
 
 from vmvc import results
 from vmvc.plan import Condition as Planned
 from vmvc.plan import show_level
 from vmvc.records import Comparison, FindingRecord, Summary, SummaryRow, Trend, TrialRecord
-from vmvc.report import answer, growth, material, surroundings
+from vmvc.report import answer, growth, isolation, material, phases, surroundings, workloads
 from vmvc.report.amount import chance, scale, span
-from vmvc.report.figures import Cell, Part, Phase, Ratio, Slope
+from vmvc.report.figures import Cell, Part, Ratio, Slope
 from vmvc.report.material import Material
 from vmvc.report.plain import clean
 from vmvc.report.view import ACCOUNTS, Condition, Missing, Notice, Quantity, Trial, View
@@ -27,13 +26,6 @@ COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e
 Design", less black and yellow, which vanish on one of the two."""
 LOG_FROM: Final = 20.0
 """Ratio of largest to smallest value from which an axis is logarithmic."""
-PHASES: Final = {
-    "created": "create",
-    "started": "start",
-    "console": "until first output",
-    "ready": "until ready",
-}
-"""Event -> the phase that ends with it."""
 
 
 def view_of(folder: Path, summary: Summary | None = None) -> View:
@@ -75,13 +67,17 @@ def _view(stuff: Material) -> View:
         conditions=conditions,
         cells=cells,
         series=stuff.series,
-        phases=tuple(_phases(stuff, conditions)),
+        phases=tuple(phases.phases(stuff.offsets, conditions)),
         memory=tuple(_parts("memory", cells, conditions)),
         disk=tuple(_parts("disk", cells, conditions)),
         baseline=summary.baseline,
+        bare=_is_bare(stuff),
         ratios=ratios,
         slopes=tuple(_slopes(summary.trends)),
         fleets=tuple(growth.grown(stuff.fleets, conditions)),
+        lines=tuple(growth.lines(cells, conditions)),
+        workloads=workloads.keys(quantities),
+        isolation=isolation.facts(quantities, conditions, cells),
         missing=tuple(_missing(summary.rows, labels)),
         findings=_findings(summary.findings),
         trials=tuple(
@@ -95,6 +91,12 @@ def _view(stuff: Material) -> View:
         source=clean(stuff.source),
         commands=tuple(surroundings.commands(stuff)),
     )
+
+
+def _is_bare(stuff: Material) -> bool:
+    """Say whether the baseline stands on nothing but the host."""
+    backends = material.mapping(stuff.about.get("backends"))
+    return material.mapping(backends.get(stuff.summary.baseline)).get("isolation") == "none"
 
 
 def _title(stuff: Material) -> str:
@@ -189,25 +191,6 @@ def _emulation(conditions: Iterable[Condition]) -> Iterator[Notice]:
 
 
 # --- what charts show -------------------------------------------------------------------------------------
-
-
-def _phases(stuff: Material, conditions: Iterable[Condition]) -> Iterator[Phase]:
-    """Yield the phases between medians of events since the request, in the order in which events happened."""
-    for condition in conditions:
-        offsets = stuff.offsets.get(condition.id, {})
-        ready = offsets.get("ready")
-        if not ready:
-            continue
-        marks = sorted(
-            (median(offsets[name]), order, name)
-            for order, name in enumerate(PHASES)
-            if name in offsets and len(offsets[name]) == len(ready)
-        )
-        begin = 0.0
-        for at, _, name in marks:
-            if at <= median(ready):
-                yield Phase(condition.label, PHASES[name], begin, at, len(ready))
-                begin = at
 
 
 def _parts(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Final
 
-from vmvc.report.figures import Grown
+from vmvc.report.figures import Cell, Grown, Line
 from vmvc.report.view import Condition
 
 INSTANCE: Final = "instance"
@@ -42,3 +42,22 @@ def grown(series: Mapping[str, Sequence[Rows]], conditions: Sequence[Condition])
                 yield Grown(
                     condition.label, what, number, len(values), median(values), min(values), max(values)
                 )
+
+
+def lines(cells: Mapping[tuple[str, str], Cell], conditions: Sequence[Condition]) -> Iterator[Line]:
+    """Yield what each further instance takes of memory and disk: medians over the trials of a condition."""
+    for condition in conditions:
+        for what in ("memory", "disk"):
+            slope, low, high, fixed = (
+                cells.get((condition.id, f"density.{what}_{end}"))
+                for end in ("slope", "slope_low", "slope_high", "intercept")
+            )
+            if slope is not None and slope.row.median is not None:
+                yield Line(
+                    condition.label, what, slope.row.n, slope.row.median, _median(low), _median(high),
+                    _median(fixed),
+                )  # fmt: skip
+
+
+def _median(cell: Cell | None) -> float | None:
+    return None if cell is None else cell.row.median

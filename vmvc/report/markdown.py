@@ -57,6 +57,9 @@ def _lines(view: View) -> Iterator[str]:
     yield from _answer(view)
     yield from _start_up(view)
     yield from _parts(view)
+    yield from _fleet(view)
+    yield from _workloads(view)
+    yield from _isolation(view)
     yield from _slopes(view)
     yield from _layers(view)
     yield from _numbers(view)
@@ -127,6 +130,44 @@ def _parts(view: View) -> Iterator[str]:
         yield from table(["condition", "account", "part", "quantity", "median"], rows, ["median"])
         yield "Parts of one account add up; accounts count the same pages in different ways and never do."
         yield ""
+
+
+def _fleet(view: View) -> Iterator[str]:
+    if not view.lines:
+        return
+    yield "## A fleet that grows"
+    yield ""
+    rows = [
+        [one.condition, one.what, one.text, one.interval or "too few looks", one.fixed, str(one.n)]
+        for one in view.lines
+    ]
+    columns = ["condition", "what", "each further instance", "interval", "shared by all", "trials"]
+    yield from table(columns, rows, columns[2:])
+
+
+def _workloads(view: View) -> Iterator[str]:
+    if not view.workloads:
+        return
+    beside = "the bare host" if view.bare else escape(view.baseline)
+    yield f"## The same work, beside {beside}"
+    yield ""
+    known = {(one.key, one.row.condition): one for one in view.ratios}
+    rows = []
+    for key in view.workloads:
+        for cell in view.row(key):
+            ratio = known.get((key, cell.row.condition))
+            told = ["", ""] if ratio is None else [ratio.ratio, ratio.interval]
+            rows.append([key, cell.label, cell.median or "none", cell.interval, *told])
+    columns = ["quantity", "condition", "median", "interval", "ratio", "interval of the ratio"]
+    yield from table(columns, rows, columns[2:])
+
+
+def _isolation(view: View) -> Iterator[str]:
+    if view.isolation:
+        yield "## Isolation, as it was found"
+        yield ""
+        rows = [[one.key, *one.words, one.says] for one in view.isolation]
+        yield from table(["fact", *(escape(one.label) for one in view.conditions), "meaning"], rows)
 
 
 def _slopes(view: View) -> Iterator[str]:

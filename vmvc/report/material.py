@@ -137,7 +137,7 @@ def _collect(folder: Path, summary: Summary, about: JsonMap, source: str, notice
         trials=shown,
         recorded=recorded,
         offsets=offsets,
-        verdicts=results.verdicts(path),
+        verdicts=results.verdicts_of(folder),
         fleets=fleets,
         resumed=others[ResumeRecord],
     )

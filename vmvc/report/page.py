@@ -1,24 +1,19 @@
-"""A view -> report.html: one file that opens offline, in ten years too, and runs no script but its own.
-
-Everything that guests, engines and files say is escaped; beyond that the page's own policy lets the browser
-run the two scripts whose digests it names, and load nothing at all.
-"""
+"""A view -> report.html: one file that opens offline, in ten years too."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 
-from vmvc.report import data, payload, vega
+from vmvc.report import data, frame, payload
+from vmvc.report.figures import Cell, Ratio
 from vmvc.report.view import Condition, Quantity, View
 from vmvc.results import number
 from vmvc.units import show_bytes, show_seconds
 
-FILES: Final = Path(__file__).with_name("files")
+FOOTER: Final = (
+    "Made by vmvc from journal.jsonl and run.json alone; made again, it is the same byte for byte."
+)
 MARKS: Final = {"supported": "✓", "refuted": "✗", "inconclusive": "?"}
 ARROWS: Final = {"lower": "↓", "higher": "↑", "neutral": ""}
 ORDER_FLAGS: Final = frozenset({"flag.drift", "flag.slow-first", "flag.autocorrelated", "flag.bimodal"})
@@ -44,36 +39,19 @@ ACCOUNT_WORDS: Final = {
 
 def page(view: View) -> str:
     """Return the report as HTML."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(FILES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    library, script = vega.script(), (FILES / "report.js").read_text(encoding="utf-8")
-    environment.filters["tie"] = lambda text: re.sub(r"(?<=\d) (?=\S)|(?<=to) (?=\d)", "\u00a0", text)
-    return environment.get_template("report.html.j2").render(
-        view=view,
-        policy=_policy(library, script),
-        css=Markup((FILES / "report.css").read_text(encoding="utf-8")),
-        payload=Markup(payload.embed(payload.payload(view))),
-        vega=Markup(library),
-        script=Markup(script),
-        **_words(view),
-    )
-
-
-def _policy(*scripts: str) -> str:
-    """Return the content security policy: these scripts, inline styles, and no request whatsoever."""
-    digests = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in scripts]
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
+    failed = f", {view.failed} failed" if view.failed else ""
+    counts = f"{view.measured} of {view.planned} trials measured{failed}"
+    return frame.render(
+        "report.html.j2",
+        payload.payload(view),
+        script="report.js",
+        version=view.vmvc,
+        title=view.title,
+        about=[one for one in (view.name, f"run {view.run}", view.began, counts) if one],
+        notices=view.notices,
+        sections=list(_sections(view)),
+        footer=FOOTER,
+        words={"view": view, **_words(view)},
     )
 
 
@@ -99,12 +77,20 @@ def _words(view: View) -> dict[str, Any]:
         "first": first,
         "fleets": [
             (what, f"{title}, medians: {'; '.join(_grown(row) for row in rows)}")
-            for what, title, rows in data.fleets(view)
+            for what, title, rows, _ in data.fleets(view)
         ],
         "accounts": list(_accounts(view)),
-        "sections": list(_sections(view)),
-        "alts": {"waterfall": _waterfall_alt(view), "ratios": _ratios_alt(view)},
+        "alts": {
+            "waterfall": _waterfall_alt(view),
+            "ratios": _ratios_alt(view, view.headlines),
+            "workloads": _ratios_alt(view, view.workloads),
+        },
+        "drawn": {
+            "ratios": bool(data.ratios(view, view.headlines)[1]),
+            "workloads": bool(data.ratios(view, view.workloads)[1]),
+        },
         "words": {"measured": "measured", "warmup": "warm-up", "failed": "failed"},
+        "worked": list(_worked(view)),
         "flags": [one.what for one in view.findings if one.code in ORDER_FLAGS],
         "kind": payload.kind,
         "number": lambda value: "" if value is None else number(value),
@@ -112,6 +98,14 @@ def _words(view: View) -> dict[str, Any]:
         "seconds": show_seconds,
         "bytes": show_bytes,
     }
+
+
+def _worked(view: View) -> Iterator[tuple[Cell, Ratio | None]]:
+    """Yield the cells of workloads, each with its ratio where it has one."""
+    known = {(one.key, one.row.condition): one for one in view.ratios}
+    for key in view.workloads:
+        for cell in view.row(key):
+            yield cell, known.get((key, cell.row.condition))
 
 
 def _spoilers(view: View, condition: Condition) -> list[str]:
@@ -148,8 +142,12 @@ def _sections(view: View) -> Iterator[tuple[str, str]]:
         yield "memory", "Memory"
     if view.disk:
         yield "disk", "Disk"
-    if view.fleets:
+    if view.fleets or view.lines:
         yield "fleet", "Fleet"
+    if view.workloads:
+        yield "workloads", "Workloads"
+    if view.isolation:
+        yield "isolation", "Isolation"
     if view.slopes:
         yield "levels", "Levels"
     yield "order", "Order"
@@ -176,8 +174,8 @@ def _grown(row: data.Row) -> str:
     return f"{row['c']} {row['i']}: {row['text']}"
 
 
-def _ratios_alt(view: View) -> str:
-    rows = [one for one in view.ratios if one.key in view.headlines and one.ratio]
+def _ratios_alt(view: View, keys: Sequence[str]) -> str:
+    rows = [one for one in view.ratios if one.key in keys and one.ratio]
     told = (f"{one.key} {one.label} {one.ratio} ({one.interval or 'no interval'})" for one in rows)
     return f"Ratios of medians to the baseline: {'; '.join(told)}"
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from vmvc.records import FindingRecord
 from vmvc.report import charts, data
+from vmvc.report.amount import chance
+from vmvc.report.figures import Cell
+from vmvc.report.looks import Chart
 from vmvc.report.view import ACCOUNTS, Quantity, Trial, View
 from vmvc.units import show, show_seconds
 
@@ -46,42 +49,63 @@ def _quantity(view: View, one: Quantity) -> dict[str, Any]:
         "log": one.log,
         "says": one.says,
         "alt": _alt(view, one.key),
+        "drift": [_drift(cell) for cell in view.row(one.key)],
         "medians": data.medians(view, one.key),
         "missing": data.missing(view, [one.key]),
     }
 
 
+def _drift(cell: Cell) -> list[str]:
+    """Return whether the order of trials mattered: condition, n, tau with its p, lag-1 and notes."""
+    row = cell.row
+    p = "" if row.tau_p is None else chance(row.tau_p)
+    told = ("" if value is None else f"{value:.2f}" for value in (row.tau, row.lag1))
+    tau, lag = told
+    return [cell.label, str(row.n), tau, p, lag, cell.notes if row.n else cell.reason]
+
+
 def _aggregates(view: View) -> dict[str, Any]:
+    """Return the marks that stand for too many values, by quantity, as short as they can be.
+
+    ``points``: place of the condition, value on the axis and its words; ``order``: then the trial and 1 for
+    a warm-up.
+    """
+    places = {one.label: place for place, one in enumerate(view.conditions)}
     return {
         one.key: {
-            "points": [_light(row) for row in data.points(view, one.key)],
-            "order": [_light(row) for row in data.order(view, one.key)],
+            "points": [_mark(row, places) for row in data.points(view, one.key)],
+            "order": [
+                [*_mark(row, places), row["t"], int(row["warm"] == "warm-up")]
+                for row in data.order(view, one.key)
+            ],
         }
         for one in view.quantities
     }
 
 
-def _light(row: data.Row) -> data.Row:
-    return {name: value for name, value in row.items() if name != "raw"}
+def _mark(row: data.Row, places: dict[str, int]) -> list[Any]:
+    return [places[row["c"]], float(f"{row['v']:.9g}"), row["text"]]
 
 
 def _fixed(view: View) -> Iterator[dict[str, Any]]:
     """Yield the charts that do not change, with their data."""
     labels = [one.label for one in view.conditions]
-    keys, rows = data.ratios(view)
-    if rows:
-        yield _drawn("chart-ratios", charts.ratios(view.conditions, keys), ratios=rows)
+    for place, keys in (("chart-ratios", view.headlines), ("chart-workloads", view.workloads)):
+        drawn, rows = data.ratios(view, keys)
+        if rows:
+            yield _drawn(place, charts.ratios(view.conditions, drawn), ratios=rows)
     if view.phases:
         unit, bars, ends = data.phases(view)
         known = [label for label in labels if any(row["c"] == label for row in ends)]
         yield _drawn(
             "chart-waterfall",
-            charts.waterfall(known, unit, max(row["end"] for row in ends)),
+            charts.waterfall(known, [row["phase"] for row in bars], unit, max(row["end"] for row in ends)),
             phases=bars,
             ends=ends,
         )
-    for what, title, rows in data.fleets(view):
-        yield _drawn(f"chart-fleet-{what}", charts.fleet(view.conditions, title), grown=rows)
+    for what, title, rows, lines in data.fleets(view):
+        chart = charts.fleet(view.conditions, title, sloped=bool(lines))
+        yield _drawn(f"chart-fleet-{what}", chart, grown=rows, lines=lines)
     for metric, parts_of in ACCOUNTS.items():
         for index, (account, unit, names, rows) in enumerate(data.parts(view, metric)):
             yield _drawn(
@@ -92,7 +116,7 @@ def _fixed(view: View) -> Iterator[dict[str, Any]]:
             )
 
 
-def _drawn(place: str, chart: charts.Chart, **sets: list[data.Row]) -> dict[str, Any]:
+def _drawn(place: str, chart: Chart, **sets: list[data.Row]) -> dict[str, Any]:
     return {"id": place, "chart": chart, "sets": sets}
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from vmvc.errors import Fault, InputError
 from vmvc.report import charts, data, tables
+from vmvc.report.looks import Chart
 from vmvc.report.view import View
 from vmvc.wording import did_you_mean
 
@@ -37,7 +38,7 @@ def plot(view: View, key: str, kind: str, form: str) -> Plot:
     return Plot(_draw(chart, form), tables.points_csv(rows, columns))
 
 
-def _chart(view: View, key: str, kind: str) -> tuple[charts.Chart, Sequence[str], Sequence[data.Row]]:
+def _chart(view: View, key: str, kind: str) -> tuple[Chart, Sequence[str], Sequence[data.Row]]:
     if kind == "phases":
         return _phases(view)
     quantity = view.quantity(key)
@@ -81,13 +82,16 @@ def _chart(view: View, key: str, kind: str) -> tuple[charts.Chart, Sequence[str]
             return chart, *values(rows)
 
 
-def _phases(view: View) -> tuple[charts.Chart, Sequence[str], Sequence[data.Row]]:
+def _phases(view: View) -> tuple[Chart, Sequence[str], Sequence[data.Row]]:
     if not view.phases:
         raise InputError(Fault("--kind phases: no trial of this run became ready"))
     unit, bars, ends = data.phases(view)
     labels = [one.label for one in view.conditions if any(row["c"] == one.label for row in ends)]
     chart = charts.with_data(
-        charts.waterfall(labels, unit, max(row["end"] for row in ends)), "", phases=bars, ends=ends
+        charts.waterfall(labels, [row["phase"] for row in bars], unit, max(row["end"] for row in ends)),
+        "",
+        phases=bars,
+        ends=ends,
     )
     names = {one.label: one.id for one in view.conditions}
     rows = [
@@ -104,10 +108,10 @@ def _phases(view: View) -> tuple[charts.Chart, Sequence[str], Sequence[data.Row]
     return chart, ("condition", "phase", "begin", "end", "unit", "n"), rows
 
 
-def _draw(chart: charts.Chart, form: str) -> bytes:
+def _draw(chart: Chart, form: str) -> bytes:
     import vl_convert
 
-    drawers: dict[str, Callable[[charts.Chart], bytes | str]] = {
+    drawers: dict[str, Callable[[Chart], bytes | str]] = {
         "svg": vl_convert.vegalite_to_svg,
         "pdf": vl_convert.vegalite_to_pdf,
         "png": lambda one: vl_convert.vegalite_to_png(one, ppi=300),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vmvc.records import EventRecord, FindingRecord
-from vmvc.report.figures import Cell, Grown, Part, Phase, Ratio, Series, Slope
+from vmvc.report.figures import Cell, Grown, Line, Part, Phase, Ratio, Series, Slope
 
 ACCOUNTS: Final = {
     "memory": {
@@ -128,6 +128,15 @@ class Layers:
 
 
 @dataclass(frozen=True, slots=True)
+class Fact:
+    """One fact about isolation: what it means, and its words in each condition."""
+
+    key: str
+    says: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """A titled list of what is known."""
 
@@ -137,7 +146,10 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A run as people look at it."""
+    """A run as people look at it.
+
+    ``bare``: whether the baseline is the bare host. ``workloads``: quantities of work that guests do.
+    """
 
     name: str
     title: str
@@ -160,9 +172,13 @@ class View:
     memory: tuple[Part, ...]
     disk: tuple[Part, ...]
     baseline: str
+    bare: bool
     ratios: tuple[Ratio, ...]
     slopes: tuple[Slope, ...]
     fleets: tuple[Grown, ...]
+    lines: tuple[Line, ...]
+    workloads: tuple[str, ...]
+    isolation: tuple[Fact, ...]
     missing: tuple[Missing, ...]
     findings: tuple[FindingRecord, ...]
     trials: tuple[Trial, ...]

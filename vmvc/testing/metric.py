@@ -39,9 +39,9 @@ from vmvc.errors import TrialError, Unavailable
 from vmvc.fleet import TrialFleet
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
 from vmvc.testing.plugin import NAME, check_findings, check_options, check_pickle, check_sentence
+from vmvc.units import UNITS
 
 QUANTITY = re.compile(r"[a-z0-9][a-z0-9_.-]*")
-UNITS = ("s", "B", "1")
 
 
 class MetricContract:
@@ -65,7 +65,7 @@ class MetricContract:
             instance.create()
             instance.start()
             start = clock.now()
-            shown = EVENTS if metric.observes is Observes.EVENTS else EVENTS[:5]
+            shown = EVENTS if metric.observes is Observes.EVENTS else EVENTS[: EVENTS.index("ready") + 1]
             events = {name: Event(start + 10**6 * place, 0.0) for place, name in enumerate(shown)}
             scene = Scene(events=events, guest=guest, instance=instance, clock=clock, before=before)
             try:
@@ -87,9 +87,26 @@ class MetricContract:
         assert isinstance(metric.runs_inside, bool)
         assert isinstance(metric.options, metric.options_model)
         check_options(metric.options)
+        assert "kind" not in metric.options_model.model_fields, "an experiment names the metric's kind by it"
         assert math.isfinite(metric.seconds())
         assert metric.seconds() >= 0
         assert metric.lives() >= 1
+
+    def test_it_takes_the_name_that_an_experiment_gives_it(self) -> None:
+        metric = self.metric()
+        other = type(metric)(metric.options, "a-name-of-its-own")
+        assert other.name == "a-name-of-its-own"
+        assert other.quantities == metric.quantities
+        assert type(other).name == type(metric).name
+
+    def test_what_it_needs_is_told_before_the_first_trial(self) -> None:
+        metric = self.metric()
+        with self.scene(metric) as scene:
+            check_findings(metric.check(scene.guest))
+        assert all(0 < port < 65536 for port in metric.ports())
+        for name, preset in metric.presets().items():
+            assert NAME.fullmatch(name), name
+            assert isinstance(preset, type(metric)), name
 
     def test_it_travels_to_another_process_before_use(self) -> None:
         check_pickle(self.metric())
@@ -102,6 +119,7 @@ class MetricContract:
             assert QUANTITY.fullmatch(quantity.name), quantity
             assert quantity.unit in UNITS, quantity
             assert quantity.better in ("lower", "higher", "neutral"), quantity
+            assert quantity.rule in ("", "mean", "median"), quantity
             check_sentence(quantity.says)
             assert quantity.says.endswith("."), f"one sentence, with its full stop: {quantity.says}"
 
@@ -144,6 +162,9 @@ class MetricContract:
                 assert value.resolution is None or (
                     math.isfinite(value.resolution) and value.resolution >= 0
                 ), value
+                rule = next(one.rule for one in metric.quantities if one.name == value.quantity)
+                assert bool(rule) == bool(value.iterations), f"iterations go with a rule: {value}"
+                assert rule or not value.warmups, value
             json.dumps(asdict(value), allow_nan=False)
 
 

@@ -16,7 +16,7 @@ from tests.real.docker.guests import MEMORY, SERVES, TIME, WAITS, Make, cli, say
 from vmvc.backends import docker_host
 from vmvc.backends.docker import DockerBackend
 
-pytestmark = pytest.mark.real("docker")
+pytestmark = [pytest.mark.real("docker"), pytest.mark.quiet]
 
 
 def test_what_was_asked_is_what_docker_inspects(make: Make) -> None:

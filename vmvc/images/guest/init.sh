@@ -40,6 +40,7 @@ network() {
   [ -e /sys/class/net/eth0 ] || return
   ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
   route add default gw 10.0.2.2
+  echo 'vmvc: network'
   arping -q -U -c 1 -I eth0 10.0.2.15 >/dev/null 2>&1 &
 }
 
@@ -127,6 +128,7 @@ mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /root/dev/pts
 mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs /root/dev/shm
 [ "$uid" = 0 ] || chown "$uid" /dev/console
 
+echo 'vmvc: exec'
 setsid /vmvc/command </dev/null &
 command=$!
 trap 'stopped=1; kill -s "$stop_signal" "$command" 2>/dev/null' USR1

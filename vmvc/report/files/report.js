@@ -1,59 +1,18 @@
-"use strict";
+// The report of a run: a chooser of quantities, and trials with their events and logs.
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
-  const byId = (id) => document.getElementById(id);
-  byId("scripts-off").remove();
+  const { data, byId, make, draw, close } = page;
   const quantities = new Map(data.quantities.map((one, index) => [one.key, { ...one, index }]));
   const listed = new Map(data.trials.map((one) => [one.key, one]));
 
-  // Text goes into the page as text, never as markup.
-  const make = (name, text, attributes = {}) => {
-    const element = document.createElement(name);
-    if (text !== undefined && text !== null) element.textContent = text;
-    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-    return element;
-  };
+  // Spreads evenly without chance.
+  const jitter = (number) => Math.round((((number * 0.618033988749895) % 1) * 2 - 1) * 1000) / 1000;
 
-  // --- theme ------------------------------------------------------------------------------------------
-  const theme = byId("theme");
-  const dark = () =>
-    (document.documentElement.dataset.theme ||
-      (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
-  const name = () => {
-    theme.textContent = dark() ? "Light" : "Dark";
-    theme.setAttribute("aria-pressed", String(dark()));
-    theme.setAttribute("aria-label", dark() ? "use light colours" : "use dark colours");
-  };
-  theme.addEventListener("click", () => {
-    document.documentElement.dataset.theme = dark() ? "light" : "dark";
-    name();
-  });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", name);
-  name();
-
-  // --- charts -----------------------------------------------------------------------------------------
-  const pending = [];
-  // The first data set decides: a chart without a row is words.
-  const draw = (id, chart, sets, title = "", words = "no value") => {
-    const place = byId(id);
-    if (!place || !chart) return;
-    if (!Object.values(sets)[0].length) {
-      place.replaceChildren(make("p", words, { class: "muted" }));
-      place.dataset.state = "drawn";
-      return;
-    }
-    const spec = JSON.parse(JSON.stringify(chart).replaceAll(JSON.stringify(data.title), JSON.stringify(title)));
-    spec.datasets = sets;
-    spec.description = place.getAttribute("aria-label");
-    place.dataset.state = "drawing";
-    const done = vegaEmbed(place, spec, { renderer: "svg", actions: false, ast: true }).then((result) => {
-      result.view.addEventListener("click", (event, item) => {
-        if (item && item.datum && item.datum.t) open(String(item.datum.t), true);
-      });
-      place.dataset.state = "drawn";
-    });
-    pending.push(done);
-  };
+  // Marks that stand for too many values to draw each one.
+  const marked = (marks) =>
+    marks.map(([c, v, text, t, warm], number) => ({
+      c: data.conditions[c].label, b: data.conditions[c].backend, v, text, j: jitter(number),
+      ...(t === undefined ? {} : { t, warm: warm ? "warm-up" : "measured" }),
+    }));
 
   const rowsOf = (quantity, warm) => {
     const rows = [];
@@ -64,7 +23,7 @@
       const condition = data.conditions[trial.c];
       rows.push({
         c: condition.label, b: condition.backend, v: found[1] / quantity.divisor, text: found[2], t: trial.t,
-        warm: trial.kind, j: Math.round((((rows.length * 0.618033988749895) % 1) * 2 - 1) * 1000) / 1000,
+        warm: trial.kind, j: jitter(rows.length),
       });
     }
     return rows;
@@ -86,17 +45,18 @@
     const quantity = quantities.get(key);
     if (!quantity) return;
     const given = data.aggregates && data.aggregates[key];
-    const points = given ? given.points : rowsOf(quantity, false);
+    const points = given ? marked(given.points) : rowsOf(quantity, false);
     const kind = quantity.log ? "log" : "linear";
     const medians = quantity.medians;
     const words = quantity.missing.map((one) => `${one.c}: ${one.text}`).join("; ");
-    const marked = { points, medians, missing: quantity.missing };
+    const sets = { points, medians, missing: quantity.missing };
     for (const id of ["chart-points", "chart-ecdf", "chart-order"]) byId(id).setAttribute("aria-label", quantity.alt);
-    draw("chart-points", data.charts.points[kind], marked, quantity.title, words);
+    draw("chart-points", data.charts.points[kind], sets, quantity.title, words);
     draw("chart-ecdf", data.charts.ecdf[kind], { steps: stepsOf(points) }, quantity.title, words);
-    draw("chart-order", data.charts.order[kind], { points: given ? given.order : rowsOf(quantity, true) }, quantity.title, words);
+    draw("chart-order", data.charts.order[kind], { points: given ? marked(given.order) : rowsOf(quantity, true) }, quantity.title, words);
     byId("says").textContent = quantity.says;
     numbers(quantity);
+    drift(quantity);
     for (const select of document.querySelectorAll("select.quantity")) select.value = key;
   };
 
@@ -114,9 +74,21 @@
     }
   };
 
+  const drift = (quantity) => {
+    const table = byId("table-drift");
+    table.replaceChildren();
+    const head = table.createTHead().insertRow();
+    ["condition", "n", "tau", "p of tau", "lag-1", "notes"].forEach((title, index) =>
+      head.append(make("th", title, { scope: "col", class: index > 0 && index < 5 ? "n" : "" })));
+    const body = table.createTBody();
+    for (const cells of quantity.drift) {
+      const line = body.insertRow();
+      cells.forEach((text, index) => line.append(make("td", text, { class: index === 5 ? "reason" : index ? "n" : "" })));
+    }
+  };
+
   for (const select of document.querySelectorAll("select.quantity"))
     select.addEventListener("change", () => show(select.value));
-  for (const one of data.fixed) draw(one.id, one.chart, one.sets, "");
   if (data.first) show(data.first);
 
   // --- trials -----------------------------------------------------------------------------------------
@@ -154,13 +126,6 @@
     return row;
   };
 
-  const close = (row) => {
-    const below = row.nextElementSibling;
-    if (below && below.classList.contains("detail")) below.remove();
-    row.classList.remove("open");
-    row.querySelector("button").setAttribute("aria-expanded", "false");
-  };
-
   const open = (number, jump) => {
     const row = byId(`trial-${number}`);
     const trial = listed.get(number);
@@ -187,51 +152,8 @@
     if (found) open(found[1], true);
   };
   addEventListener("hashchange", follow);
-
-  // --- tables that sort and filter --------------------------------------------------------------------
-  const key = (row, index) => {
-    const cell = row.cells[index];
-    const text = cell.dataset.v !== undefined ? cell.dataset.v : cell.textContent.trim();
-    const number = Number(text);
-    return text !== "" && !Number.isNaN(number) ? number : text;
+  page.chosen = (datum) => {
+    if (datum.t) open(String(datum.t), true);
   };
-  const compare = (a, b) => {
-    if (a === "" || b === "") return (a === "") - (b === "");
-    if (typeof a === "number" && typeof b === "number") return a - b;
-    return String(a) < String(b) ? -1 : String(a) > String(b) ? 1 : 0;
-  };
-  for (const table of document.querySelectorAll("table.sortable")) {
-    [...table.tHead.rows[0].cells].forEach((cell, index) => {
-      cell.querySelector("button").addEventListener("click", () => {
-        const up = cell.getAttribute("aria-sort") !== "ascending";
-        for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-        cell.setAttribute("aria-sort", up ? "ascending" : "descending");
-        const body = table.tBodies[0];
-        for (const row of body.querySelectorAll("tr.open")) close(row);
-        const rows = [...body.rows].map((row) => [key(row, index), row]);
-        rows.sort(([a], [b]) => (a === "" || b === "" || up ? compare(a, b) : compare(b, a)));
-        body.append(...rows.map((one) => one[1]));
-      });
-    });
-  }
-  for (const input of document.querySelectorAll("input[data-filter]")) {
-    const table = byId(input.dataset.filter);
-    const status = input.parentElement.querySelector("[role=status]");
-    input.addEventListener("input", () => {
-      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-      for (const row of table.tBodies[0].querySelectorAll("tr.open")) close(row);
-      let shown = 0;
-      for (const row of table.tBodies[0].rows) {
-        const text = row.textContent.toLowerCase();
-        row.hidden = !words.every((word) => text.includes(word));
-        shown += row.hidden ? 0 : 1;
-      }
-      status.textContent = words.length ? `${shown} of ${table.tBodies[0].rows.length} rows` : "";
-    });
-  }
-  addEventListener("beforeprint", () => window.dispatchEvent(new Event("resize")));
-  Promise.all(pending).then(() => {
-    document.documentElement.dataset.ready = "yes";
-    follow();
-  });
+  page.finish(follow);
 })();

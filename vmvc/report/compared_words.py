@@ -1,4 +1,4 @@
-"""What was compared -> cells of a table and Markdown."""
+"""What was compared -> cells of a table, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -56,6 +56,11 @@ def shown(value: object) -> str:
 def markdown(compared: ComparedRuns) -> str:
     """Return the comparison as GitHub-flavoured Markdown; what runs say is escaped."""
     return "\n".join(_lines(compared)).rstrip() + "\n"
+
+
+def as_json(compared: ComparedRuns) -> str:
+    """Return the comparison as JSON, as its schema has it; what is absent is not there."""
+    return compared.model_dump_json(exclude_none=True, indent=1) + "\n"
 
 
 def _lines(compared: ComparedRuns) -> Iterator[str]:

@@ -1,0 +1,364 @@
+"""A command that runs in a ready instance, again and again -> what it prints, and how long it took.
+
+The command gets as many threads as the guest has CPUs, on every backend alike. Its time is the host's: from
+just before the way into the guest is taken until the answer is back, with the cost of that way beside it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
+from typing import Final
+
+from vmvc import hostrun
+from vmvc.contract import (
+    Absent,
+    Completed,
+    Finding,
+    Guest,
+    Metric,
+    Observation,
+    Observes,
+    Options,
+    Quantity,
+    Reading,
+    Scene,
+    Severity,
+)
+from vmvc.errors import DeadlineExceeded, StepFailed, TrialError, Unavailable
+from vmvc.metrics.presets import PACKAGE_OF, PRESETS, Preset
+from vmvc.metrics.task import Task
+from vmvc.metrics.workload_options import WorkloadOptions
+from vmvc.parsing import LONGEST, Output
+from vmvc.spec import RecipeImage
+from vmvc.units import show_seconds, unit_named
+from vmvc.wording import listed
+
+NOT_FOUND: Final = 127
+EMPTY: Final = 5
+"""Empty commands that tell what the way into the guest costs."""
+CLEAR: Final = 20
+"""A time counts as clear of the instrument where it is so many times its cost."""
+LITTLE: Final = 0.10
+"""How far rate times latency may be from the requests in flight."""
+SPARE: Final = 5.0
+"""Seconds that are kept of the observation's own limit, to say what came to an end."""
+_SLOT: Final = re.compile(r"\{(threads|seconds|size|memory|host|port)\}")
+
+
+class Workload(Metric):
+    """Any command, and what it says of itself.
+
+    Iterations are nested in their trial: they share an instance, so the trial's one value is made of them by
+    ``rule``, and they are not pooled.
+    """
+
+    name = "workload"
+    quantities: tuple[Quantity, ...] = ()
+    observes = Observes.READY
+    loads_guest = True
+    runs_inside = True
+    says = "a command in the guest: what it prints and how long it takes; ready-made with `use`, or your own"
+    options_model = WorkloadOptions
+    options: WorkloadOptions
+
+    def __init__(self, options: Options, name: str = "") -> None:
+        super().__init__(options, name)
+        self.quantities = tuple(self._declared())
+
+    @classmethod
+    def presets(cls) -> Mapping[str, Metric]:
+        return {name: cls(WorkloadOptions(use=name)) for name in PRESETS}
+
+    @property
+    def _preset(self) -> Preset:
+        """What is run; a task of the experiment's own needs no package that vmvc could know by name."""
+        if self.options.run is None:
+            return PRESETS[str(self.options.use)]
+        program = self.options.run.command[0].rpartition("/")[2]
+        return Preset(self.options.run, PACKAGE_OF.get(program, ""))
+
+    @property
+    def _task(self) -> Task:
+        return self._preset.task
+
+    @property
+    def _lasting(self) -> bool:
+        """True where the command is told how long to run, so that its own time says nothing."""
+        return any("{seconds}" in argument for argument in self._task.command)
+
+    def _declared(self) -> Iterator[Quantity]:
+        rule, task = self.options.rule, self._task
+        for name, wanted in task.quantities.items():
+            unit, _ = unit_named(wanted.unit) or ("1", 1.0)
+            says = wanted.says or f"`{name}`, as `{task.command[0]}` gives it"
+            ranked = wanted.better != "neutral"
+            yield Quantity(name, unit, wanted.better, f"{says.rstrip('.')}.", rule, ranked)
+        yield Quantity(
+            "wall",
+            "s",
+            "neutral" if self._lasting else "lower",
+            "Time of one iteration on the host's clock, the way into the guest and back included.",
+            rule,
+            not self._lasting,
+        )
+        yield Quantity(
+            "exec_cost",
+            "s",
+            "lower",
+            "Time of an empty command on the same way: what `wall` has of it.",
+        )
+        if len(self.options.accept) > 1:
+            yield Quantity("exit_code", "1", "neutral", "The code that every iteration ended with.")
+
+    def seconds(self) -> float:
+        runs = self.options.iterations + self.options.warmup
+        return runs * self.options.seconds if self._lasting else 0.0
+
+    def ports(self) -> tuple[int, ...]:
+        return () if self._task.port is None else (self._task.port,)
+
+    # --- before the first trial
+
+    def check(self, guest: Guest) -> Sequence[Finding]:
+        """Say which package, program, port or server is not there."""
+        return tuple(self._lacking(guest))
+
+    def _lacking(self, guest: Guest) -> Iterator[Finding]:
+        preset, task = self._preset, self._task
+        program = task.command[0]
+        if task.on == "host":
+            if shutil.which(program) is None:
+                cure = f"apt-get install {preset.package}" if preset.package else "install it on the host"
+                yield _lack("program", f"this host has no program {program}", cure)
+            if not guest.ports:
+                cure = "give guest.ready an http or tcp probe, or the task a port"
+                yield _lack("port", "the host reaches no port of the guest", cure)
+        if preset.server and tuple(guest.command or ())[: len(preset.server)] != preset.server:
+            yield _lack(
+                "server",
+                f"the guest's command is no server for it ({' '.join(preset.server)})",
+                f"set guest.command to [{', '.join(preset.server)}, --forceflush] and guest.ready to "
+                "{console: {pattern: Server listening}}",
+            )
+        needed = preset.package if task.on == "guest" or preset.server else ""
+        if needed and isinstance(guest.image, RecipeImage) and needed not in guest.image.packages:
+            base = guest.image.base
+            how = f"packages: [{', '.join((*guest.image.packages, needed))}]"
+            yield _lack(
+                "package",
+                f"the image of base {base} lacks the package {needed}",
+                f"give the image {'base: debian:bookworm and ' if base == 'tiny' else ''}{how}",
+            )
+
+    # --- in a trial
+
+    def observe(self, scene: Scene) -> Iterator[Observation]:
+        """Run it, and read every number.
+
+        Raises: TrialError where an iteration failed, did not end, or printed no number where one is wanted.
+        """
+        try:
+            yield from _Bout(self, scene).observations()
+        except Unavailable as reason:
+            yield from (Absent(quantity.name, reason.what) for quantity in self.quantities)
+
+
+class _Bout:
+    """The iterations of one trial."""
+
+    def __init__(self, metric: Workload, scene: Scene) -> None:
+        self._metric = metric
+        self._options = metric.options
+        self._preset = metric._preset
+        self._task = metric._task
+        self._scene = scene
+        limit = scene.timeout + metric.seconds()
+        self._end = scene.clock.now() + round((limit - min(SPARE, limit / 10)) * 1e9)
+        self._slots = self._values()
+        self._codes: list[int] = []
+
+    def _values(self) -> dict[str, str]:
+        options, guest = self._options, self._scene.guest
+        values = {
+            "threads": str(options.threads or guest.cpus),
+            "seconds": str(round(options.seconds)),
+            "size": str(options.size),
+            "memory": str(guest.memory),
+        }
+        text = " ".join(self._task.command)
+        if "{host}" in text or "{port}" in text:
+            port = self._task.port or next(iter(guest.ports), None)
+            if port is None:
+                raise Unavailable("the host reaches no port of the guest")
+            if self._task.on == "host":
+                host, at = self._scene.instance.endpoint(port)
+            else:
+                host, at = "127.0.0.1", port
+            values |= {"host": host, "port": str(at)}
+        return values
+
+    def observations(self) -> Iterator[Observation]:
+        options, task = self._options, self._task
+        columns: dict[str, list[float]] = {name: [] for name in (*task.quantities, "wall")}
+        cost = median(self._timed("an empty command", ("true",), 30.0)[0] for _ in range(EMPTY))
+        if task.setup is not None:
+            self._once("setup", task.setup)
+        for turn in range(options.warmup + options.iterations):
+            called = (
+                f"iteration {turn + 1 - options.warmup}" if turn >= options.warmup else f"warm-up {turn + 1}"
+            )
+            for name, value in self._iterate(called).items():
+                columns[name].append(value)
+        if task.teardown is not None:
+            self._once("teardown", task.teardown)
+        for quantity in self._metric.quantities:
+            if quantity.name in columns:
+                values = columns[quantity.name]
+                early, counted = values[: options.warmup], values[options.warmup :]
+                yield Reading.over(quantity, counted, warmups=early)
+        yield Reading("exec_cost", cost)
+        if len(options.accept) > 1:
+            yield self._exit_code()
+        yield from self._judge({name: values[options.warmup :] for name, values in columns.items()}, cost)
+
+    def _exit_code(self) -> Observation:
+        counted = sorted(set(self._codes[self._options.warmup :]))
+        if len(counted) > 1:
+            return Absent(
+                "exit_code", f"iterations ended with {listed([str(one) for one in counted], 'and')}"
+            )
+        return Reading("exit_code", counted[0])
+
+    def _iterate(self, called: str) -> dict[str, float]:
+        task = self._task
+        stdin = task.stdin.encode()
+        wall, done = self._timed(called, task.command, self._options.deadline, stdin)
+        self._codes.append(done.returncode)
+        if done.returncode not in self._options.accept:
+            raise self._failed(called, task.command, done)
+        files = {"stdout": done.stdout, "stderr": done.stderr}
+        found = {"wall": wall}
+        for name, wanted in task.quantities.items():
+            if wanted.file not in files:
+                files[wanted.file] = self._read(wanted.file)
+            output = Output(f"{called}: {name}: {wanted.file}", files[wanted.file])
+            _, size = unit_named(wanted.unit) or ("1", 1.0)
+            found[name] = wanted.parser()(output) * size
+        return found
+
+    def _timed(
+        self, called: str, argv: Sequence[str], deadline: float, stdin: bytes = b""
+    ) -> tuple[float, Completed]:
+        """Run a command, and return its seconds on the host's clock."""
+        clock, left = self._scene.clock, (self._end - self._scene.clock.now()) / 1e9
+        if left <= 0:
+            raise DeadlineExceeded(
+                f"{called}: there is no time left for it in this trial",
+                hint="raise trials.timeout, or ask for fewer iterations",
+            )
+        limit = min(deadline, left)
+        filled = self._filled(argv)
+        begin = clock.now()
+        try:
+            if self._task.on == "host":
+                done = hostrun.run(filled, env=self._task.env, timeout=limit, stdin=stdin, most=LONGEST)
+            else:
+                done = self._scene.instance.run(filled, timeout=limit, stdin=stdin)
+        except DeadlineExceeded as error:
+            name = "metrics." + self._metric.name + ".deadline" if limit == deadline else "trials.timeout"
+            raise DeadlineExceeded(
+                f"{called}: '{argv[0]}' did not end within {show_seconds(limit)}",
+                hint=f"see why it hangs, or raise {name}",
+            ) from error
+        wall = (clock.now() - begin) / 1e9
+        for name, data in (("stdout", done.stdout), ("stderr", done.stderr)):
+            if len(data) > LONGEST:
+                raise StepFailed(
+                    f"{called}: '{argv[0]}' printed {len(data)} bytes to {name}, and at most {LONGEST} "
+                    "are read",
+                    hint="have it print less, or write its result to a file of its own",
+                )
+        return wall, done
+
+    def _filled(self, argv: Sequence[str]) -> tuple[str, ...]:
+        filled = tuple(
+            _SLOT.sub(lambda slot: self._slots.get(slot[1], slot[0]), argument) for argument in argv
+        )
+        if self._task.env and self._task.on == "guest":
+            return ("env", *(f"{name}={value}" for name, value in self._task.env.items()), *filled)
+        return filled
+
+    def _once(self, called: str, argv: Sequence[str]) -> None:
+        limit = min(self._options.deadline, max(1.0, (self._end - self._scene.clock.now()) / 1e9))
+        done = self._scene.instance.run(self._filled(argv), timeout=limit)
+        if done.returncode != 0:
+            raise self._failed(called, argv, done)
+
+    def _read(self, path: str) -> bytes:
+        """Return a file of the guest."""
+        limit = str(LONGEST + 1)
+        done = self._scene.instance.run(
+            ("head", "-c", limit, path), timeout=min(30.0, self._options.deadline)
+        )
+        if done.returncode != 0:
+            raise StepFailed(
+                f"{path}: the guest has no such file to read: {_last(done)}",
+                hint="have the command write it, or mend the path",
+            )
+        return done.stdout
+
+    def _failed(self, called: str, argv: Sequence[str], done: Completed) -> TrialError:
+        where = "guest" if self._task.on == "guest" else "host"
+        if done.returncode == NOT_FOUND:
+            package = self._preset.package
+            return StepFailed(
+                f"{called}: '{argv[0]}' was not found in the {where}: {_last(done)}",
+                hint=f"add the package {package} to the image" if package else f"put it into the {where}",
+            )
+        return StepFailed(
+            f"{called}: '{argv[0]}' ended with {done.returncode}: {_last(done)}",
+            hint="cure that, or accept the code: metrics." + self._metric.name + ".accept",
+        )
+
+    def _judge(self, found: Mapping[str, Sequence[float]], cost: float) -> Iterator[Finding]:
+        """Find what spoils the numbers: a time close to its instrument's, a law that does not hold."""
+        name = self._metric.name
+        wall = median(found["wall"])
+        if wall < CLEAR * cost and not self._metric._lasting:
+            yield Finding(
+                "workload.short",
+                Severity.WARNING,
+                f"{name}: an iteration took {show_seconds(wall)}, and an empty command takes "
+                f"{show_seconds(cost)} on the same way",
+                "give the command more to do, or take what it prints rather than wall",
+            )
+        if self._preset.little is None:
+            return
+        rate, latency, depth = self._preset.little
+        wanted = depth * int(self._slots["threads"])
+        flight = median(one * other for one, other in zip(found[rate], found[latency], strict=True))
+        if not math.isclose(flight, wanted, rel_tol=LITTLE):
+            yield Finding(
+                "workload.little",
+                Severity.WARNING,
+                f"{name}: rate times mean latency is {flight:.3g} requests in flight (Little's law), but "
+                f"{wanted} were asked for",
+                "see whether it could keep so many in flight: too few CPUs, or a queue that is shorter",
+            )
+
+
+def _lack(code: str, what: str, remedy: str) -> Finding:
+    return Finding(f"workload.{code}", Severity.ERROR, what, remedy)
+
+
+def _last(done: Completed) -> str:
+    """Return the last line that a command printed, of its complaints first."""
+    for data in (done.stderr, done.stdout):
+        lines = data[-4096:].decode(errors="replace").strip().splitlines()
+        if lines:
+            return "".join(one if one.isprintable() else "?" for one in lines[-1])[:200]
+    return "it printed nothing"

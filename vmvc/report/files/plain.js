@@ -1,0 +1,2 @@
+// A page whose charts do not change.
+page.finish();
