@@ -132,6 +132,18 @@ def test_a_fact_that_varies_is_none() -> None:
     assert cell.reason == "isolation.pid_ns is not the same in every trial"
 
 
+def test_limits_that_were_tried_are_told() -> None:
+    tried = {
+        "limits.cpu_received": 1.004,
+        "limits.memory_reached": 117 * 2.0**20,
+        "limits.memory_killed": 1.0,
+    }
+    found = cells(made(tried), "limits, tried")["docker"]
+    assert found.text == "busy loops got 1.00 CPU, one program got 117 MiB and was killed"
+    assert found.source == tuple(tried)
+    assert cells(made(FACTS), "limits, tried")["docker"].reason == "the run does not measure limits"
+
+
 def test_levels_of_factors_come_before_the_guest(tmp_path: Path) -> None:
     run = runs.make(tmp_path / "run", backends=("docker",), levels=("256MiB", "1GiB"), count=1)
     found = cells(explain.explained(run), "limits")
