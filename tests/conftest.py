@@ -44,6 +44,15 @@ def _libvirtd() -> str:
     return "" if done.returncode == 0 else f"no libvirt daemon answers: {done.stderr.strip()}"
 
 
+def _lxc() -> str:
+    if missing := _libvirt() or _root():
+        return missing
+    if shutil.which("libvirtd") is None:
+        return "libvirtd is not installed"
+    found = any(Path("/usr").glob("lib*/**/libvirt/connection-driver/libvirt_driver_lxc.so"))
+    return "" if found else "libvirt's driver for containers is not installed"
+
+
 def _kvm() -> str:
     return _libvirt() or ("" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "/dev/kvm cannot be used")
 
@@ -60,9 +69,12 @@ ENGINES: dict[str, Callable[[], str]] = {
     "docker": cache(_docker),
     "libvirt": cache(_libvirt),
     "libvirtd": cache(_libvirtd),
+    "lxc": cache(_lxc),
     "kvm": cache(_kvm),
     "root": cache(_root),
     "mmdebstrap": _tool("mmdebstrap"),
+    "podman": _tool("podman"),
+    "runsc": _tool("runsc"),
     "qemu": _tool("qemu-system-x86_64"),
     "chromium": _tool("chromium"),
 }

@@ -23,7 +23,8 @@ from vmvc.cli.board import Board, sparks
 from vmvc.cli.live import Live
 from vmvc.cli.progress import Style
 from vmvc.pace import Pace
-from vmvc.plan import Plan
+from vmvc.plan import Plan, PlannedTrial
+from vmvc.records import ReadingRecord, TrialRecord
 from vmvc.spec import Trials
 
 FAKE = """\
@@ -198,6 +199,27 @@ def plan(count: int = 30) -> Plan:
     return Plan(axes, (("startup",),), Trials(count=count, warmup=1, seed=7))
 
 
+def record(trial: PlannedTrial, chance: random.Random) -> TrialRecord:
+    value = runs.SPEED[trial.condition.backend] * chance.uniform(0.9, 1.1)
+    return TrialRecord(
+        trial=trial.number,
+        block=trial.block,
+        position=trial.position,
+        warmup=trial.warmup,
+        backend=trial.condition.backend,
+        condition=trial.condition.id,
+        factors=trial.condition.factors,
+        metrics=("startup",),
+        instance="x",
+        wall="2026-11-24T12:00:00.000+00:00",
+        outcome="measured",
+        events={},
+        readings=(
+            ReadingRecord(metric="startup", quantity="ready", value=value, unit="s", resolution=0.001),
+        ),
+    )
+
+
 def shown(width: int, height: int) -> tuple[Live, Plan]:
     made = plan()
     drawn = Live(Console(file=io.StringIO(), force_terminal=True, width=width, height=height))
@@ -209,7 +231,7 @@ def test_drawing_takes_less_than_a_hundredth_of_a_core_at_most_four_times_a_seco
     """For two seconds as many trials as the parent can take in, 21 conditions in all."""
     drawn, made = shown(80, 24)
     chance = random.Random(7)
-    trials = [(trial, runs._trial(trial, chance, None)) for trial in made]
+    trials = [(trial, record(trial, chance)) for trial in made]
     spent: list[float] = []
     real = drawn._drawing.update
 
@@ -222,14 +244,14 @@ def test_drawing_takes_less_than_a_hundredth_of_a_core_at_most_four_times_a_seco
         drawn._draw(now=True)
         began, costs = time.monotonic(), 0.0
         while time.monotonic() - began < 2:
-            for trial, record in trials[:50]:
+            for trial, ended in trials[:50]:
                 drawn.begun(trial)
                 for step in ("create", "start", "ready", "observe", "stop", "destroy"):
                     drawn.step(step)
                 before = time.thread_time()
                 drawn._draw()
                 costs += time.thread_time() - before
-                drawn.ended(record)
+                drawn.ended(ended)
             time.sleep(0.02)
     assert 2 <= len(spent) <= 2 * 4 + 1
     assert all(b - a >= live.SOONEST * 0.95 for a, b in pairwise(spent))
@@ -258,7 +280,7 @@ def test_a_board_fits_any_height_and_says_what_it_leaves_out(height: int) -> Non
     board = Board("many", made, len(made))
     for trial in list(made)[:100]:
         board.begun(trial.condition.id)
-        board.take(runs._trial(trial, random.Random(trial.number), None))
+        board.take(record(trial, random.Random(trial.number)))
     for width in (40, 60, 80, 200):
         console = Console(
             file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None

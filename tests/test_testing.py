@@ -54,7 +54,6 @@ from vmvc.errors import (
 )
 from vmvc.spec import BUILT_IN_IMAGES, Console, Exec, Http, ReadyConsole, ReadyExec, ReadyHttp
 from vmvc.testing import BackendContract, MetricContract
-from vmvc.testing import backend as backend_contract
 
 GUEST = Guest(image=BUILT_IN_IMAGES["tiny"], cpus=1, memory=2**28, ready=ReadyHttp(http=Http(port=80)))
 
@@ -698,13 +697,14 @@ FAULTS: Sequence[tuple[type[FakeInstance | FakeBackend], str, tuple[object, ...]
     (StopNeverSaysItWasForced, "stop_says_when_the_guest_does_not_obey", ()),
     (StopIsImpatient, "stop_says_when_the_guest_does_not_obey", ()),
     (DestroyWorksOnce, "destroy_from_every_state", ("nothing",)),
-    (DestroyWorksOnce, "destroy_from_every_state", ("ready",)),
+    (DestroyWorksOnce, "a_life", ()),
+    (DestroyWorksOnce, "stop_says_when_the_guest_does_not_obey", ()),
     (DestroyNeedsStop, "destroy_from_every_state", ("started",)),
     (DestroyOnlyStops, "destroy_from_every_state", ("created",)),
-    (DestroyRemovesEverybodys, "removing_ours_leaves_another_run_alone", ()),
+    (DestroyRemovesEverybodys, "two_side_by_side_do_not_mix", ()),
     (DestroyOnlyByMaker, "another_object_destroys_by_the_tag", ()),
-    (DestroyOnlyByMaker, "leftovers_can_be_removed", ()),
-    (KeepsName, "the_name_can_be_used_again", ()),
+    (DestroyOnlyByMaker, "two_side_by_side_do_not_mix", ()),
+    (KeepsName, "destroy_from_every_state", ("created",)),
     (AliveAsksSlowly, "alive_is_quick", ()),
     (AliveForEver, "create_defines_and_runs_nothing", ()),
     (AliveForEver, "a_life", ()),
@@ -745,8 +745,7 @@ FAULTS: Sequence[tuple[type[FakeInstance | FakeBackend], str, tuple[object, ...]
     (PreparesAnew, "prepare_twice_gives_the_same", ()),
     (ListsNothing, "create_defines_and_runs_nothing", ()),
     (ListsTwice, "create_defines_and_runs_nothing", ()),
-    (ListsOwnOnly, "leftovers_can_be_removed", ()),
-    (ListsOwnOnly, "removing_ours_leaves_another_run_alone", ()),
+    (ListsOwnOnly, "two_side_by_side_do_not_mix", ()),
     (ListsStrangers, "what_is_not_ours_is_not_a_leftover", ()),
     (SweepsWhileListing, "what_is_not_ours_is_not_a_leftover", ()),
 ]
@@ -759,12 +758,10 @@ def test_a_planted_fault_is_caught(
     fault: type[FakeInstance | FakeBackend],
     test: str,
     arguments: tuple[object, ...],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(backend_contract, "SLACK", 1.0)
-
     class Planted(FakeContract):
         timeout = 2.0 if "console" in test else 30.0
+        slack = 1.0
         backend_type = fault if issubclass(fault, FakeBackend) else _with(fault)
 
     Planted.setup_class()

@@ -107,7 +107,7 @@ class _Complaints:
                 yield self._missing(self._locate(loc[:-1]), loc[-1])
             case "extra_forbidden":
                 yield self._unknown(self._locate(loc))
-            case "listed_twice" | "count_and_until" | "factor_path":
+            case "listed_twice" | "count_and_until" | "factor_path" | "machine_brings" | "needs_machine":
                 return  # vmvc.crosscheck tells it, also beside other faults in the list
             case "exactly_one":
                 yield _exactly_one(

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from vmvc.errors import Unavailable
+from vmvc.errors import Fault, InputError, Unavailable
 from vmvc.spec import Image, Ready, ReadyHttp, ReadyTcp
 
 Scalar = str | int | float | bool
@@ -136,6 +136,9 @@ class Event:
     at: int
     resolution: float = 0.0
 
+
+MOST_OUTPUT: Final = 16 * 2**20
+"""Most bytes that a command in an instance may print to either stream; one that prints more is ended."""
 
 EVENTS: Final = (
     *("requested", "created", "started", "console", "kernel", "init", "network", "exec", "ready"),
@@ -267,12 +270,24 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
-    """What one condition asks for, the same on every backend; ``folder`` anchors relative paths."""
+class Made:
+    """What is asked for of a guest that vmvc makes; memory in bytes."""
 
     image: Image
     cpus: int
     memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """What one condition asks for, the same on every backend; ``folder`` anchors relative paths.
+
+    ``image``, ``cpus`` and ``memory`` are ``None`` of a ``machine`` that exists already: it brings its own.
+    """
+
+    image: Image | None
+    cpus: int | None
+    memory: int | None
     ready: Ready
     command: tuple[str, ...] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
@@ -282,8 +297,25 @@ class Guest:
     """Most processes and threads at a time; ``None``: no limit is asked for."""
     cpuset: tuple[int, ...] | None = None
     """CPUs of the host that all of the guest must stay on; ``None``: it is free."""
+    machine: str | None = None
+    """Name of a machine that the user has; it is started and stopped, and never changed or removed."""
+    attach: bool = False
+    """The machine runs already and is only observed: neither started nor stopped."""
+    address: str | None = None
+    """Where the host reaches the machine's ports; ``None``: the backend finds out."""
     reach: tuple[int, ...] = ()
     """Guest ports that metrics must reach from the host."""
+
+    @property
+    def made(self) -> Made:
+        """What vmvc is to make.
+
+        Raises: InputError where the guest is a machine that exists already.
+        """
+        if self.image is None or self.cpus is None or self.memory is None:
+            what = f"this backend runs no machine that exists already, got {self.machine!r}"
+            raise InputError(Fault(what, hint="give it an image of its own: guest: {image: tiny}"))
+        return Made(self.image, self.cpus, self.memory)
 
     @property
     def cpu_list(self) -> str:
@@ -378,7 +410,15 @@ class Instance(ABC):
     Making the object touches nothing. The runner calls ``create``, ``start``, then (ready or not) what the
     metrics need, ``stop`` and always ``destroy``. ``destroy`` may be the only call ever made: another process
     removes by it what a dead one left behind.
+
+    Of a machine that exists already (``guest.machine``) nothing is made, changed or removed: ``create`` finds
+    it and refuses one that already runs, has a saved state or is in use; ``destroy`` ends what ``start`` has
+    started, and it is left as it was found. With ``guest.attach`` it must run, and is only reached and looked
+    at: ``start``, ``stop`` and ``destroy`` leave it alone.
     """
+
+    hides_memory: ClassVar[bool] = False
+    """True where the platform's driver may hold memory of the guest that no process shows."""
 
     def __init__(self, tag: Tag, guest: Guest) -> None:
         self.tag = tag
@@ -420,7 +460,8 @@ class Instance(ABC):
 
         A command that cannot be found ends with 127.
 
-        Raises: Unavailable where there is no way in; DeadlineExceeded after ``timeout`` seconds.
+        Raises: Unavailable where there is no way in; DeadlineExceeded after ``timeout`` seconds; StepFailed
+        where it prints more than ``MOST_OUTPUT``. In both cases it is ended.
         """
 
     @abstractmethod
@@ -489,10 +530,16 @@ class Backend(ABC):
     options_model: ClassVar[type[Options]] = Options
     says: ClassVar[str]
     """One line for ``vmvc list backends``."""
+    machines: ClassVar[bool] = False
+    """True where a guest can be a machine that exists already: ``guest.machine``."""
 
     def __init__(self, name: str, options: Options) -> None:
         self.name = name
         self.options = options
+
+    def isolated_by(self) -> Isolation:
+        """Return what stands between guest and host with these options; by default what the class says."""
+        return self.isolation
 
     @abstractmethod
     def check(self) -> Sequence[Finding]:
@@ -506,8 +553,12 @@ class Backend(ABC):
     def prepare(self, guest: Guest) -> Preparation:
         """Do what is slow and untimed: pull, build, convert. Idempotent.
 
-        Raises: ImageError, EngineError, InputError (a guest that this backend cannot run; also one with a
-        ``cpuset``, where the backend cannot keep it there).
+        A machine that exists already is only looked at; facts of it are ``existing_machine`` (its name),
+        ``existing_id``, ``existing_cpus`` and ``existing_memory`` (bytes), each where it can be known.
+
+        Raises: ImageError, EngineError, InputError (a guest that this backend cannot run: one with a
+        ``cpuset``, where the backend cannot keep it there; a machine that is not there, or not in a state to
+        be started, or observed with ``attach``).
         """
 
     def forget(self, guest: Guest) -> None:

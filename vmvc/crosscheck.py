@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from vmvc.complaints import judge
 from vmvc.contract import Backend, Metric
 from vmvc.crosscheck_claims import Named, claim_faults, is_name, quantity_of
+from vmvc.crosscheck_machines import Machines
 from vmvc.entries import Entries, judge_conditions
 from vmvc.errors import EngineError, Fault
 from vmvc.factors import TRIALS, Factor, factors_of, judge_settings
@@ -52,6 +53,7 @@ def crosscheck(root: Node, source: str, folder: Path | None = None) -> PlugIns:
     check.backends()
     check.metrics()
     check.images()
+    check.machines()
     check.factors()
     check.trials()
     check.claims(folder)
@@ -81,6 +83,7 @@ class _Check:
             *(name for name, _, _ in (root.get("images") or Node((1, 1), {})).items()),
             *BUILT_IN_IMAGES,
         )
+        self._machines = Machines(root.get("guest"), self._backends, source)
 
     def _report(self, place: Place, what: str, hint: str) -> None:
         self.found.faults.append(Fault(what, self._source, *place, hint=hint))
@@ -168,6 +171,9 @@ class _Check:
                 did_you_mean(str(node.value), self._images),
             )
 
+    def machines(self) -> None:
+        self.found.faults += self._machines.faults(self.found.backends)
+
     def factors(self) -> None:
         factors, faults = factors_of(self._root, list(self._backends), self._source)
         self.found.faults += faults
@@ -196,6 +202,7 @@ class _Check:
             self.found.faults += judge_settings(Trials, base, factors[TRIALS], self._source, ("trials",))
         for factor in sweeps:
             self._fixed(factor.path, factor.place, factor.keys[0], backends)
+            self.found.faults += self._machines.swept(factor, backends)
             if factor.keys == ("image",):
                 for level in factor.levels:
                     self._image(level, factor.path)

@@ -22,6 +22,7 @@ from vmvc.complaints import Schema, judge, schemas_at
 from vmvc.errors import Fault
 from vmvc.notation import MOST, Node, Place, shorten
 from vmvc.spec import MOST_FACTORS, Level
+from vmvc.spec_machine import MACHINE
 from vmvc.spec_model import FACTOR_PATH
 from vmvc.wording import PATHS, PATTERNS, did_you_mean
 
@@ -175,7 +176,8 @@ class _Settings:
         found = schemas_at(schema, factor.keys)
         if any(_one_value(one) for one in found):
             return None
-        known = [".".join((*self._path, *keys)) for keys in dict.fromkeys(_paths(schema, ()))]
+        paths = [(*self._path, *keys) for keys in dict.fromkeys(_paths(schema, ()))]
+        known = [".".join(path) for path in paths if path[:1] != ("guest",) or path[1] not in MACHINE]
         if found:
             what, hint = f"factors: {shorten(factor.path)!r} is no single value", did_you_mean("", known)
         else:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from vmvc.plan import Condition
 from vmvc.records import QuantityRecord, RunRecord
 from vmvc.records_compare import Difference
+from vmvc.spec_machine import merged
 
 Facts = Mapping[str, Any]
 """What run.json says; empty where it is missing."""
@@ -70,7 +71,7 @@ def _parameters(facts: Facts, condition: Condition) -> Mapping[str, Any]:
     engine = _mapping(backend.get("facts"))
     experiment = _mapping(facts.get("experiment"))
     own = _mapping(_mapping(experiment.get("backends")).get(condition.backend))
-    guest = {**_mapping(experiment.get("guest")), **_mapping(own.get("guest"))}
+    guest = merged(_mapping(experiment.get("guest")), _mapping(own.get("guest")))
     prepared = _mapping(_mapping(_mapping(facts.get("conditions")).get(condition.id)).get("facts"))
     levels = {
         path.removeprefix(f"backends.{condition.backend}."): level
@@ -84,6 +85,7 @@ def _parameters(facts: Facts, condition: Condition) -> Mapping[str, Any]:
         "image": _mapping(experiment.get("images")).get(str(levels.get("guest.image", guest.get("image")))),
         "image_digest": prepared.get("image_digest") or None,
         "image_id": prepared.get("image") or None,
+        "existing_id": prepared.get("existing_id") or None,
     }
     return {name: value for name, value in given.items() if name not in levels}
 

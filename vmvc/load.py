@@ -18,6 +18,7 @@ from vmvc.errors import Fault, InputError
 from vmvc.factors import applies, put, target
 from vmvc.notation import LARGEST, MOST, in_order, read_tree
 from vmvc.spec import Entry, Experiment, GuestSpec, Level
+from vmvc.spec_machine import merged
 from vmvc.wording import did_you_mean
 
 STDIN: Final = Path("-")
@@ -68,7 +69,7 @@ class Loaded:
         given = self.given["backends"]
         settings = given[backend] if isinstance(given, dict) else {}
         options = settings.get("options", {})
-        guest = {**self.given.get("guest", {}), **settings.get("guest", {})}
+        guest: Mapping[str, Any] = merged(self.given.get("guest", {}), settings.get("guest", {}))
         for path, level in factors.items():
             name, keys = target(path)
             if name is None:
@@ -83,6 +84,17 @@ class Loaded:
 
     def _make_guest(self, settings: str) -> Guest:
         spec = GuestSpec.model_validate_json(settings)
+        if spec.machine is not None:
+            return Guest(
+                image=None,
+                cpus=None,
+                memory=None,
+                ready=spec.ready,
+                folder=self.folder,
+                machine=spec.machine,
+                attach=spec.attach,
+                address=spec.address,
+            )
         return Guest(
             image=self.experiment.image(spec.image),
             cpus=spec.cpus,

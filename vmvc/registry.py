@@ -18,8 +18,10 @@ BACKENDS: Final[Mapping[str, str]] = {
     "fake": "vmvc.backends.fake:FakeBackend",
     "libvirt": "vmvc.backends.libvirt:LibvirtBackend",
     "process": "vmvc.backends.process:ProcessBackend",
+    "virtualbox": "vmvc.backends.virtualbox:VirtualBoxBackend",
 }
 METRICS: Final[Mapping[str, str]] = {
+    "burst": "vmvc.metrics.burst:Burst",
     "density": "vmvc.metrics.density:Density",
     "disk": "vmvc.metrics.disk:Disk",
     "interference": "vmvc.metrics.interference:Interference",

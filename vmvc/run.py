@@ -14,7 +14,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from vmvc import attempts, checksums, claims_spoilers, host, journal, load, pagecache, preflight, results
+from vmvc import (
+    attempts,
+    checksums,
+    claims_spoilers,
+    existing,
+    host,
+    journal,
+    load,
+    pagecache,
+    preflight,
+    results,
+)
 from vmvc.contract import Backend, Finding, Guest, MonotonicClock, Observes, Preparation, Severity, Tag
 from vmvc.errors import CleanupError, EngineError, Interrupted, ResultsError, Unavailable
 from vmvc.journal import Journal
@@ -250,7 +261,7 @@ def _tuned(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> AbstractContextMa
     """Tune the host as the experiment says; whatever an earlier run left tuned is put back first."""
     settings = loaded.experiment.tune
     conditions = plan.conditions if "cpus" in settings else ()
-    most = max((loaded.bind(one.backend, one.factors)[1].cpus for one in conditions), default=1)
+    most = max((loaded.bind(one.backend, one.factors)[1].cpus or 1 for one in conditions), default=1)
     return tuned(settings, cpus=most, tell=watcher.found)
 
 
@@ -329,7 +340,7 @@ def _describe(backends: Mapping[str, Backend], worker: Worker) -> dict[str, Any]
     return {
         name: {
             "kind": backend.kind,
-            "isolation": backend.isolation.value,
+            "isolation": backend.isolated_by().value,
             "options": backend.options.model_dump(mode="json", exclude_none=True),
             "facts": worker.call("describe", backend, timeout=CHECK_TIMEOUT),
         }
@@ -365,6 +376,9 @@ def _prepare(
             known[key] = worker.call(
                 "prepare", backend, guest, timeout=PREPARE_TIMEOUT, tick=_stopper(signals)
             )
+            if guest.machine is not None:
+                found = (*existing.findings(guest), *known[key].findings)
+                known[key] = replace(known[key], findings=found)
             for finding in known[key].findings:
                 watcher.found(replace(finding, what=f"{condition.id}: {finding.what}"))
         prepared[condition.id] = known[key]

@@ -251,7 +251,9 @@ class Runner:
             raise self._stopped()
         noise = host.noise_between(before, host.noise())
         room = len(guest.cpuset) if guest.cpuset is not None else self._threads
-        outcome.findings += host.noise_findings(noise, threads=self._threads, cpus=guest.cpus, room=room)
+        outcome.findings += host.noise_findings(
+            noise, threads=self._threads, cpus=guest.cpus or self._threads, room=room
+        )
         lines = self._kernel.new()
         if lines is not None:
             noise["kernel_warnings"] = float(lines.grave)

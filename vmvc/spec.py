@@ -29,6 +29,16 @@ from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
 from vmvc.spec_claims import Claim
 from vmvc.spec_host import Require, Setting, listed_once
+from vmvc.spec_machine import (
+    ALONE,
+    BROUGHT,
+    MACHINE,
+    NAMED,
+    Address,
+    MachineName,
+    with_a_machine,
+    without_what_it_brings,
+)
 from vmvc.spec_model import FACTOR_PATH, Model, Name
 from vmvc.spec_model import MOST_FACTORS as MOST_FACTORS
 from vmvc.spec_model import NAME as NAME
@@ -263,8 +273,18 @@ Ready = Annotated[
 # --- guest and backends -----------------------------------------------------------------------------------
 
 
+_MACHINE: Final = (
+    "A machine that exists already, by its name, instead of an image: it is started, measured, stopped, and "
+    "left as it was found."
+)
+_ATTACH: Final = "The machine runs already: only observe it, neither start nor stop it."
+_ADDRESS: Final = "Where this host reaches the machine's ports; by default the backend finds out."
+
+
 class GuestSpec(Model):
     """What is asked for, the same on every backend."""
+
+    model_config = ConfigDict(json_schema_extra=dict(NAMED))
 
     image: Name = Field(default="tiny", description="An image under `images`, or the built-in `tiny`.")
     cpus: int = Field(default=1, ge=1, le=1024, description="CPUs the guest may use.")
@@ -288,10 +308,26 @@ class GuestSpec(Model):
     ready: Ready = Field(
         default=ReadyHttp(http=Http(port=80)), description="The probe that says when the instance is ready."
     )
+    machine: MachineName | None = Field(default=None, description=_MACHINE, examples=["ubuntu-vm"])
+    attach: bool = Field(default=False, description=_ATTACH)
+    address: Address | None = Field(default=None, description=_ADDRESS, examples=["192.168.122.7"])
+
+    @model_validator(mode="after")
+    def _machine(self) -> GuestSpec:
+        return with_a_machine(without_what_it_brings(self))
+
+    @model_serializer(mode="wrap")
+    def _what_counts(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        for key in MACHINE if self.machine is None else BROUGHT:
+            written.pop(key, None)
+        return written
 
 
 class GuestOverride(Model):
     """What differs from `guest` on one backend."""
+
+    model_config = ConfigDict(json_schema_extra=dict(ALONE))
 
     image: Name | None = Field(default=None, description="Another image for this backend.")
     cpus: int | None = Field(default=None, ge=1, le=1024, description="CPUs for this backend.")
@@ -303,6 +339,13 @@ class GuestOverride(Model):
     env: Mapping[EnvName, Argument] | None = Field(default=None, description="Environment for this backend.")
     boot: Literal["command", "systemd"] | None = Field(default=None, description="Boot for this backend.")
     ready: Ready | None = Field(default=None, description="Probe for this backend.")
+    machine: MachineName | None = Field(default=None, description=_MACHINE, examples=["ubuntu-vm"])
+    attach: bool | None = Field(default=None, description=_ATTACH)
+    address: Address | None = Field(default=None, description=_ADDRESS, examples=["192.168.122.7"])
+
+    @model_validator(mode="after")
+    def _machine(self) -> GuestOverride:
+        return without_what_it_brings(self)
 
 
 class BackendSpec(Model):

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from vmvc import fleet, pagecache, probes
 from vmvc.contract import (
+    EVENTS,
     Absent,
     Backend,
     Clock,
@@ -46,6 +47,12 @@ MADE_HERE: Final = "the image was made on this host and not pulled"
 """Why a trial whose image was absent has no time of a pull."""
 UNREAD: Final = 0.01
 """Seconds in which the reader takes up what a guest has printed; a line may follow the probe's answer."""
+
+OF_A_LIFE: Final = tuple(event for event in EVENTS if event not in ("console", "ready"))
+"""Events that a machine has not which is only observed."""
+ATTACHED: Final = "the machine ran already and was only observed (guest.attach: true)"
+"""Why it has not."""
+NO_FLEET: Final = "a machine that exists already is there once: a fleet would need copies of it"
 
 COOL_TIMEOUT: Final = 600.0
 """Seconds to write what is dirty to the disk and drop the page cache."""
@@ -179,20 +186,12 @@ class Trial:
         self._before = {metric.name: metric.before() for metric in job.metrics}
         milestones = Milestones(instance, self._clock)
         self._notes.update(milestones.absent())
-
-        self._enter("create", job.timeout)
         if not job.absent:
             read = pagecache.read_bytes()
-        self._record("requested", now())
-        instance.create()
-        self._record("created", now())
-        self._in_time(self._outcome.events["requested"].at, "created")
-
-        self._enter("start", job.timeout)
-        begun = now()
-        instance.start()
-        self._record("started", now())
-        self._in_time(begun, "started")
+        if job.guest.attach:
+            self._attach(instance)
+        else:
+            self._begin(instance)
 
         with self._console(instance) as tap:
             self._enter("ready", job.timeout)
@@ -211,6 +210,28 @@ class Trial:
                 tap.begun(UNREAD)
             self._note(tap, milestones)
             self._stop(instance, tap, milestones)
+
+    def _begin(self, instance: Instance) -> None:
+        job, now = self._job, self._clock.now
+        self._enter("create", job.timeout)
+        self._record("requested", now())
+        instance.create()
+        self._record("created", now())
+        self._in_time(self._outcome.events["requested"].at, "created")
+
+        self._enter("start", job.timeout)
+        begun = now()
+        instance.start()
+        self._record("started", now())
+        self._in_time(begun, "started")
+
+    def _attach(self, instance: Instance) -> None:
+        """Find a machine that runs already: it has no beginning here, and will have no end."""
+        self._notes.update(dict.fromkeys(OF_A_LIFE, ATTACHED))
+        self._enter("create", self._job.timeout)
+        instance.create()
+        self._enter("start", self._job.timeout)
+        instance.start()
 
     def _in_time(self, since: int, event: str) -> None:
         """Let a step that returned too late fail as one that never returned, whatever the engine says.
@@ -248,6 +269,10 @@ class Trial:
         job, outcome = self._job, self._outcome
         for metric in job.metrics:
             if metric.observes is not Observes.FLEET:
+                continue
+            if job.guest.machine is not None:
+                missing = (Absent(quantity.name, NO_FLEET) for quantity in metric.quantities)
+                outcome.absent += [(metric.name, one) for one in missing]
                 continue
             own = Member(1, instance, dict(outcome.events))
             step = ("observe", job.timeout + metric.seconds())
@@ -293,6 +318,8 @@ class Trial:
 
     def _stop(self, instance: Instance, tap: probes.ConsoleTap | None, milestones: Milestones) -> None:
         """Ask the guest to end; one that does not is a finding, since destroy ends it by force."""
+        if self._job.guest.attach:
+            return
         self._enter("stop", self._job.stop_timeout)
         milestones.listen_for_the_end(tap)
         self._record("stop_requested", self._clock.now())
@@ -309,6 +336,9 @@ class Trial:
                     "give it a command that heeds the stop signal, or raise trials.stop_timeout",
                 )
             )
+        except Unavailable as reason:
+            self._ending = Ending(orderly=False, reason=reason.what)
+            self._notes["gone"] = self._notes["stopped"] = reason.what
         else:
             self._record("gone", self._clock.now())
             try:

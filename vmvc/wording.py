@@ -30,6 +30,7 @@ PATTERNS: Final = {
     r"^[a-z0-9][a-z0-9-]*\.[a-z0-9][a-z0-9_.-]*$": "METRIC.QUANTITY, such as startup.ready",
     r"^((guest|backends)(\.[A-Za-z0-9_-]+)+|trials\.(cache|image))$": PATHS,
     r"^(backend|(guest|backends)(\.[A-Za-z0-9_-]+)+|trials\.(cache|image))$": f"backend, {PATHS}",
+    r"^[A-Za-z0-9:]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?$": "a host name or an address, such as 192.168.122.7",
     r"^[^\x00]*$": "text without the character U+0000",
     r"^[^\x00]+$": "text without the character U+0000",
 }

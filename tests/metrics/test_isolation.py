@@ -62,7 +62,7 @@ class Known(FakeInstance):
 
     def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
         self.asked.append(argv)
-        name = {"boot_id": "boot", "cpuinfo": "cpu"}.get(Path(argv[-1]).name, argv[0])
+        name = {"boot_id": "boot", "cpuinfo": "cpu", "version": "version"}.get(Path(argv[-1]).name, argv[0])
         said = self._answers.get(name, b"")
         if isinstance(said, VmvcError):
             raise said
@@ -110,6 +110,15 @@ def test_without_a_boot_id_nothing_is_claimed_of_the_kernel(
     assert found["pid_ns"] == 1, "a namespace of its own is enough, whatever the kernel"
     assert "its kernel is not known" in str(found["net_ns"])
     assert found["seccomp"] == 0, "what the host shows needs no command in the guest"
+
+
+def test_a_kernel_that_shows_no_boot_id_is_told_by_its_version() -> None:
+    """As gVisor's; the host's own version proves nothing."""
+    missing = Completed(1, b"", b"no such file")
+    assert facts(Known(boot=missing, version=b"Linux version 4.4.0 #1 SMP\n"))["shares_kernel"] == 0
+    mine = Path("/proc/version").read_bytes()
+    assert isinstance(facts(Known(boot=missing, version=mine))["shares_kernel"], str)
+    assert isinstance(facts(Known((), boot=missing, version=b"Linux 4.4.0\n"))["shares_kernel"], str)
 
 
 def test_an_engine_elsewhere_proves_no_kernel_of_its_own() -> None:

@@ -345,3 +345,27 @@ def test_merged_pages_are_a_finding(monkeypatch: pytest.MonkeyPatch, run: int) -
         if isinstance(one, Finding)
     ]
     assert told == ["KSM merged pages meanwhile: 90 share 3, after some full scans"] * run
+
+
+# --- what no process shows --------------------------------------------------------------------------------
+
+
+class Hides(Plain):
+    """An instance of a platform whose driver holds memory of the guest."""
+
+    hides_memory = True
+
+
+def test_memory_that_no_process_shows_is_a_finding_where_the_platform_has_such(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def found(instance: Plain, before: int) -> list[str]:
+        given = everything(instance, MemoryOptions(settle=0), before=before)
+        return [one.what for one in given if isinstance(one, Finding)]
+
+    monkeypatch.setattr(host, "mem_available", lambda: 500 * MIB)
+    with holding(8 * MIB) as pid:
+        (told,) = found(Hides(Processes((pid,))), 800 * MIB)
+        assert "300 MiB" in told
+        assert found(Hides(Processes((pid,))), 501 * MIB) == []
+        assert found(Plain(Processes((pid,))), 800 * MIB) == []

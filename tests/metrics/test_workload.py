@@ -54,7 +54,7 @@ class Scripted(FakeInstance):
         self.clock = clock or Clock()
         self.asked: list[tuple[str, ...]] = []
         self.given: list[bytes] = []
-        self.allowed: list[float] = []
+        self.timeouts: list[float] = []
 
     def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
         if argv[-1] == "true":
@@ -62,7 +62,7 @@ class Scripted(FakeInstance):
             return Completed(0, b"", b"")
         self.asked.append(tuple(argv))
         self.given.append(stdin)
-        self.allowed.append(timeout)
+        self.timeouts.append(timeout)
         self.clock.sleep(self._seconds)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Completed):
@@ -277,8 +277,8 @@ def test_no_iteration_outlives_the_limit_of_its_observation() -> None:
     instance = Scripted(printed("1"), seconds=30.0)
     with pytest.raises(DeadlineExceeded, match="iteration 5: there is no time left"):
         observe(own(iterations=9, deadline=60), instance, timeout=100.0)
-    assert instance.allowed == sorted(instance.allowed, reverse=True)
-    assert max(instance.allowed) <= 60
+    assert instance.timeouts == sorted(instance.timeouts, reverse=True)
+    assert max(instance.timeouts) <= 60
 
 
 def test_without_a_way_into_the_guest_nothing_is_claimed() -> None:
@@ -417,6 +417,7 @@ BAD: Sequence[tuple[str, Callable[[], object]]] = [
     ("did you mean 'fio-randread'", lambda: WorkloadOptions(use="fio-randred")),
     ("whole seconds", lambda: WorkloadOptions(use="fio-randread", time=1.5)),
     ("deadline: expected more than time", lambda: WorkloadOptions(use="fio-randread", time=10, deadline=10)),
+    ("has no {seconds}", lambda: own(time=5)),
     ("one group", lambda: Wanted(regex="a")),
     ("one group", lambda: Wanted(regex="(a)(b)")),
     ("expected a regular expression", lambda: Wanted(regex="(")),

@@ -62,6 +62,7 @@ def instance_of(options: LibvirtOptions, guest: Guest) -> Iterator[LibvirtInstan
     backend = LibvirtBackend("libvirt", options)
     backend.prepare(guest)
     instance = backend.instance(Tag(f"test-{secrets.token_hex(4)}", 1, owner.current()), guest)
+    assert isinstance(instance, LibvirtInstance)
     try:
         yield instance
     finally:

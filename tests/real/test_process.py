@@ -116,7 +116,7 @@ def test_what_it_writes_is_its_own(make: Make, backend: ProcessBackend) -> None:
     one, two = make(says("echo one > /www/index.html; sleep 600")), make(WAITS)
     until(lambda: one.run(["cat", "/www/index.html"], timeout=TIME).stdout == b"one\n")
     assert two.run(["cat", "/www/index.html"], timeout=TIME).stdout != b"one\n"
-    lower = images.unpacked(images.root_filesystem(WAITS.image, WAITS.folder))
+    lower = images.unpacked(images.root_filesystem(WAITS.made.image, WAITS.folder))
     assert (lower / "www/index.html").read_bytes() != b"one\n"
 
 
@@ -213,7 +213,7 @@ def test_user_folder_and_environment_of_an_image(make: Make) -> None:
 
     name = f"vmvc-test-{secrets.token_hex(4)}:x"
     with docker.APIClient(version="auto") as api:
-        base = images.docker_image(WAITS.image, api, WAITS.folder)
+        base = images.docker_image(WAITS.made.image, api, WAITS.folder)
         lines = (
             f"FROM {base}",
             "RUN echo 'web:x:1234:2345:w:/home/web:/bin/sh' >> /etc/passwd",
@@ -239,7 +239,7 @@ def test_disk_counts_blocks_as_du_does(make: Make) -> None:
     instance.run(["dd", "if=/dev/zero", "of=/file", "bs=1M", "count=3"], timeout=TIME)
     os.sync()
     after = instance.disk()
-    lower = images.unpacked(images.root_filesystem(WAITS.image, WAITS.folder))
+    lower = images.unpacked(images.root_filesystem(WAITS.made.image, WAITS.folder))
     du = [
         int(
             subprocess.run(["du", "-sB1", folder], capture_output=True, text=True, check=True).stdout.split()[
@@ -260,7 +260,7 @@ def test_the_same_image_has_the_same_size_as_in_docker(make: Make) -> None:
     import docker
 
     with docker.APIClient(version="auto") as api:
-        image = images.docker_image(WAITS.image, api, WAITS.folder)
+        image = images.docker_image(WAITS.made.image, api, WAITS.folder)
         size = api.inspect_image(image)["Size"]  # type: ignore[no-untyped-call]
     assert make(WAITS).disk().virtual == size
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import platform
+import secrets
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, cast
 
-from vmvc import images
+from vmvc import images, owner
 from vmvc.backends import ports
 from vmvc.backends.docker_client import (
     DockerOptions,
@@ -29,7 +31,7 @@ from vmvc.contract import (
     Severity,
     Tag,
 )
-from vmvc.errors import EngineError, Fault, ImageError, InputError
+from vmvc.errors import EngineError, Fault, ImageError, InputError, StepFailed
 from vmvc.spec import BUILT_IN_IMAGES, DiskImage, GuestSpec, OciImage, ReadyConsole
 from vmvc.units import show_bytes
 
@@ -50,6 +52,7 @@ class DockerBackend(Backend):
         self._options = cast("DockerOptions", options)
         self._connected: Engine | None = None
         self._images: dict[str, str] = {}
+        self._rehearsed: set[str] = set()
 
     def check(self) -> Sequence[Finding]:
         try:
@@ -97,7 +100,7 @@ class DockerBackend(Backend):
         return {key: value for key, value in facts.items() if value is not None}
 
     def prepare(self, guest: Guest) -> Preparation:
-        if isinstance(guest.image, DiskImage):
+        if isinstance(guest.made.image, DiskImage):
             raise InputError(
                 Fault(f"backend '{self.name}' runs containers; a disk image boots only in a virtual machine")
             )
@@ -117,10 +120,11 @@ class DockerBackend(Backend):
                     hint="stop it, or let the guest use another port",
                 )
         with translated("prepare the image", failure=ImageError):
-            image = images.docker_image(guest.image, api, guest.folder)
+            image = images.docker_image(guest.made.image, api, guest.folder)
             inspected = api.inspect_image(image)  # type: ignore[no-untyped-call]
             info = api.info()
         self._images[_key(guest)] = image
+        self._rehearse(guest, image)
         digests = inspected.get("RepoDigests") or ()
         facts: dict[str, Scalar] = {
             "image": inspected["Id"],
@@ -132,13 +136,34 @@ class DockerBackend(Backend):
         }
         return Preparation(facts, tuple(_differences(guest, info)))
 
+    def _rehearse(self, guest: Guest, image: str) -> None:
+        """Have a runtime that is asked for start the guest once, so that it refuses here if at all.
+
+        Raises: EngineError.
+        """
+        if self._options.runtime is None or _key(guest) in self._rehearsed:
+            return
+        tag = Tag(f"rehearsal-{secrets.token_hex(4)}", 0, owner.current())
+        instance = DockerInstance(tag, guest, self._engine, self._body(guest, image, tag.labels()))
+        try:
+            instance.create()
+            instance.start()
+        except StepFailed as error:
+            what = f"the runtime '{self._options.runtime}' does not start the guest: {error.what}"
+            raise EngineError(what, hint=error.hint) from error
+        finally:
+            instance.destroy()
+        self._rehearsed.add(_key(guest))
+
     def forget(self, guest: Guest) -> None:
         with translated("remove the image", failure=ImageError):
-            images.remove_docker_image(guest.image, self._engine().api, guest.folder)
+            images.remove_docker_image(guest.made.image, self._engine().api, guest.folder)
 
     def fetch(self, guest: Guest) -> None:
         with translated("bring the image", failure=ImageError):
-            self._images[_key(guest)] = images.docker_image(guest.image, self._engine().api, guest.folder)
+            self._images[_key(guest)] = images.docker_image(
+                guest.made.image, self._engine().api, guest.folder
+            )
 
     def pulls(self, guest: Guest) -> bool:
         return isinstance(guest.image, OciImage)
@@ -202,7 +227,7 @@ class DockerBackend(Backend):
         """Return what ``POST /containers/create`` is sent."""
         exposed = [f"{port}/tcp" for port in guest.ports]
         published = "127.0.0.1" if reached_at(self._address) is None else "0.0.0.0"
-        command = guest.command or getattr(guest.image, "command", None)
+        command = guest.command or getattr(guest.made.image, "command", None)
         body: dict[str, Any] = {
             "Image": image,
             "Labels": dict(labels),
@@ -211,9 +236,9 @@ class DockerBackend(Backend):
             # A health check would run commands in the guest while it is measured.
             "Healthcheck": {"Test": ["NONE"]},
             "HostConfig": {
-                "Memory": guest.memory,
-                "MemorySwap": guest.memory,
-                "NanoCpus": guest.cpus * 10**9,
+                "Memory": guest.made.memory,
+                "MemorySwap": guest.made.memory,
+                "NanoCpus": guest.made.cpus * 10**9,
                 "NetworkMode": self._options.network,
                 "PortBindings": {port: [{"HostIp": published, "HostPort": ""}] for port in exposed},
                 "LogConfig": LOG,
@@ -238,7 +263,7 @@ _ANY_GUEST: Final = Guest(
 
 
 def _key(guest: Guest) -> str:
-    return f"{guest.folder}:{guest.image.model_dump_json()}"
+    return f"{guest.folder}:{guest.made.image.model_dump_json()}"
 
 
 def _judge(
@@ -263,6 +288,14 @@ def _judge(
             Severity.ERROR,
             f"the engine has no runtime '{options.runtime}', it knows {', '.join(sorted(known))}",
             "register it under 'runtimes' in /etc/docker/daemon.json and restart the engine",
+        )
+    program = str((known.get(options.runtime or "") or {}).get("path", ""))
+    if local and program and shutil.which(program) is None:
+        yield Finding(
+            "docker.runtime-missing",
+            Severity.ERROR,
+            f"the engine's runtime '{options.runtime}' is the program {program}, which is not on this host",
+            "install it, or choose another: options.runtime",
         )
     if options.network not in networks:
         yield Finding(
@@ -315,18 +348,18 @@ def _differences(guest: Guest, info: Mapping[str, Any]) -> Iterable[Finding]:
             "a container has no boot: it runs its command directly, whatever guest.boot says",
             "compare with boot: command, so that both run the same",
         )
-    if guest.cpus > info["NCPU"]:
+    if guest.made.cpus > info["NCPU"]:
         yield Finding(
             "docker.cpus",
             Severity.WARNING,
-            f"Docker will refuse {guest.cpus} CPUs: the engine's host has {info['NCPU']}",
+            f"Docker will refuse {guest.made.cpus} CPUs: the engine's host has {info['NCPU']}",
             "lower guest.cpus",
         )
-    if guest.memory > info["MemTotal"]:
+    if guest.made.memory > info["MemTotal"]:
         yield Finding(
             "docker.memory",
             Severity.WARNING,
-            f"the memory limit of {show_bytes(guest.memory)} exceeds what the host has: "
+            f"the memory limit of {show_bytes(guest.made.memory)} exceeds what the host has: "
             f"{show_bytes(info['MemTotal'])}",
             "lower guest.memory",
         )

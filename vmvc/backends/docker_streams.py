@@ -14,7 +14,7 @@ from docker.errors import DockerException
 from docker.types import CancellableStream
 
 from vmvc.backends.streams import Pump
-from vmvc.errors import StepFailed
+from vmvc.errors import DeadlineExceeded, StepFailed
 
 STDOUT: Final = 1
 STDERR: Final = 2
@@ -39,32 +39,80 @@ class Frames:
             yield channel, payload
 
 
-def pump(response: requests.Response, name: str, heard: Callable[[bytes], None] = lambda data: None) -> Pump:
-    """Read a streamed answer in a thread of its own, in which ``heard`` is called with what arrives."""
+def pump(
+    response: requests.Response,
+    name: str,
+    heard: Callable[[bytes], None] = lambda data: None,
+    *,
+    holds: bool = False,
+) -> Pump:
+    """Read a streamed answer in a thread of its own, in which ``heard`` is called with what arrives.
+
+    With ``holds`` nothing is lost: the sender is held up instead.
+    """
 
     def source() -> bytes:
-        try:
-            data = bytes(response.raw.read1(65536))
-            heard(data)
-            return data
-        except Exception as error:
-            raise StepFailed(
-                f"Docker broke off the {name}: {error}", hint="see the log of the Docker Engine"
-            ) from error
+        data = _read(response, name)
+        heard(data)
+        return data
+
+    return Pump(source, lambda: _cancel(response), name=name, holds=holds)
+
+
+HEADERS_WITHIN: Final = 1.0
+"""Seconds after which an engine that has not answered a request for a log is asked again."""
+
+
+def pump_log(ask: Callable[[float], requests.Response], name: str) -> Pump:
+    """Ask for a log and read it, in a thread of its own; ``ask`` takes the seconds that an answer may take,
+    and raises DeadlineExceeded beyond.
+
+    Podman answers only when the guest has printed something, so that whoever asks waits for it.
+    """
+    answers: list[requests.Response] = []
+    closed = threading.Event()
+
+    def source() -> bytes:
+        while not answers and not closed.is_set():
+            with contextlib.suppress(DeadlineExceeded):
+                answer = ask(HEADERS_WITHIN)
+                _wire(answer).settimeout(None)
+                answers.append(answer)
+        return _read(answers[0], name) if answers else b""
 
     def unblock() -> None:
-        # The connection may have ended by itself; the response is released in any case.
-        with contextlib.suppress(OSError, AttributeError, ValueError):
-            CancellableStream(iter(()), response).close()
+        closed.set()
+        for answer in answers:
+            _cancel(answer)
 
     return Pump(source, unblock, name=name)
 
 
-def feed(response: requests.Response, data: bytes) -> None:
-    """Write to the other end of a hijacked connection, then close that direction, in a thread of its own."""
-    # The client has no public way to its socket; this is the way that it takes itself.
+def _read(response: requests.Response, name: str) -> bytes:
+    try:
+        return bytes(response.raw.read1(65536))
+    except Exception as error:
+        raise StepFailed(
+            f"Docker broke off the {name}: {error}", hint="see the log of the Docker Engine"
+        ) from error
+
+
+def _cancel(response: requests.Response) -> None:
+    # The connection may have ended by itself; the response is released in any case.
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        CancellableStream(iter(()), response).close()
+
+
+def _wire(response: requests.Response) -> socket.socket:
+    """Return the client's socket: there is no public way, this is the one that it takes itself."""
     connection: Any = response.raw._fp
     wire: socket.socket = connection.fp.raw._sock
+    return wire
+
+
+def feed(response: requests.Response, data: bytes) -> None:
+    """Write to the other end of a hijacked connection, then close that direction, in a thread of its own."""
+    wire = _wire(response)
 
     def write() -> None:
         # A command that ends without reading all of its input is no fault.
@@ -82,10 +130,12 @@ class Console:
     newline from a stream that follows.
     """
 
-    def __init__(self, response: requests.Response, everything: Callable[[], bytes], name: str) -> None:
+    def __init__(
+        self, ask: Callable[[float], requests.Response], everything: Callable[[], bytes], name: str
+    ) -> None:
         self._everything = everything
         self._frames = Frames()
-        self._pump = pump(response, name)
+        self._pump = pump_log(ask, name)
         self._seen = 0
         self._over = False
 

@@ -23,6 +23,8 @@ import psutil
 from pydantic import Field
 
 from vmvc.backends.fake_guest import CRASH_STATUS, Console, RunningGuest, Script, execute
+from vmvc.backends.fake_machine import State, look_up
+from vmvc.backends.held import Held, held_by
 from vmvc.contract import (
     Backend,
     Completed,
@@ -45,6 +47,7 @@ from vmvc.units import Duration, Percent, Size
 
 Step = Literal["create", "start", "ready", "run", "stop", "destroy"]
 
+_KIND: Final = "fake"
 _LABELS: Final = "labels.json"
 _RUNNING: Final = "running.json"
 GONE: Final = ".no-image"
@@ -112,6 +115,10 @@ class FakeOptions(Options):
         description="Lines that the guest prints: all but the last at once, the last when it is ready.",
     )
     disk: FakeDisk | None = Field(default=None, description="Disk usage to claim; by default none is known.")
+    machines: Mapping[str, State] = Field(
+        default_factory=dict,
+        description="Machines that exist already, for `guest.machine`, and the state they are found in.",
+    )
     log: str | None = Field(default=None, description="File that gets a line `CALL NAME` for every call.")
     state: str | None = Field(
         default=None, description="Folder that holds what exists; by default in the cache."
@@ -126,6 +133,7 @@ class FakeInstance(Instance):
         self._script = script
         self._folder = script.folder / tag.name
         self._running: RunningGuest | None = None
+        self._seen: Mapping[int, int] | None = None
         self._tell: Callable[[str], None] = lambda event: None
 
     def watch(self, tell: Callable[[str], None]) -> None:
@@ -136,6 +144,12 @@ class FakeInstance(Instance):
 
     def create(self) -> None:
         self._script.enter("create", self.tag)
+        look_up(self._script.options.machines, self.guest)
+        if self.guest.attach:
+            self._attach()
+            return
+        if self.guest.machine is not None:
+            Held(_KIND, str(self._script.folder), self.guest.machine, self.tag).take()
         if (self._script.folder / GONE).exists():
             raise StepFailed("the image is gone", hint="fetch it first")
         new = self._script.aside("new")
@@ -150,8 +164,21 @@ class FakeInstance(Instance):
             ) from error
         self._script.leave("create", self.tag)
 
+    def _attach(self) -> None:
+        """Play the guest that runs by somebody else's doing, while somebody looks at it."""
+        ports: dict[int, int] = {}
+        self._running = RunningGuest(
+            self._script.of_guest(self.tag, self.guest),
+            wanted=lambda: True,
+            ended=lambda: None,
+            announce=ports.update,
+        )
+        self._seen = ports
+
     def start(self) -> None:
         self._script.enter("start", self.tag)
+        if self.guest.attach:
+            return
         if not self._folder.exists():
             raise StepFailed(f"{self.tag.name} does not exist", hint="create it first")
         if self.alive():
@@ -225,6 +252,9 @@ class FakeInstance(Instance):
         return DiskUsage(**claimed, absent=absent)
 
     def stop(self, *, timeout: float) -> None:
+        if self.guest.attach:
+            self._script.log("stop", self.tag.name)
+            return
         needed = self._script.duration("stop", self.tag)
         self._script.enter("stop", self.tag, at_most=timeout)
         self._end()
@@ -239,6 +269,8 @@ class FakeInstance(Instance):
     def destroy(self) -> None:
         self._script.log("destroy", self.tag.name)
         self._end()
+        if (note := held_by(_KIND, self.tag)) is not None:
+            note.drop()
         if not self._folder.exists():
             return
         self._script.fail("destroy", self.tag)
@@ -254,6 +286,7 @@ class FakeInstance(Instance):
 
     def _end(self) -> None:
         (self._folder / _RUNNING).unlink(missing_ok=True)
+        self._seen = None
         if self._running is not None:
             self._running.end()
 
@@ -269,6 +302,8 @@ class FakeInstance(Instance):
 
         Raises: StepFailed where it does not run.
         """
+        if self._seen is not None:
+            return os.getpid(), dict(self._seen)
         try:
             state = json.loads((self._folder / _RUNNING).read_text())
         except (FileNotFoundError, ValueError) as error:
@@ -281,10 +316,11 @@ class FakeInstance(Instance):
 class FakeBackend(Backend):
     """A backend of threads and folders."""
 
-    kind: ClassVar[str] = "fake"
+    kind: ClassVar[str] = _KIND
     isolation: ClassVar[Isolation] = Isolation.NONE
     options_model: ClassVar[type[Options]] = FakeOptions
     says: ClassVar[str] = "scripted and instant, for trying things out: its numbers mean nothing"
+    machines: ClassVar[bool] = True
     instance_type: ClassVar[type[FakeInstance]] = FakeInstance
 
     def __init__(self, name: str, options: Options) -> None:
@@ -311,11 +347,16 @@ class FakeBackend(Backend):
         self._script.log("prepare", self.name)
         if reason := self._script.options.fail.get("prepare"):
             raise ImageError(reason, hint="remove `fail.prepare` from its options")
+        look_up(self._script.options.machines, guest)
         self._gone.unlink(missing_ok=True)
+        if guest.machine is not None:
+            return Preparation({"existing_machine": guest.machine, "existing_id": f"fake {guest.machine}"})
         return Preparation(facts={"image": "none"})
 
     def forget(self, guest: Guest) -> None:
         self._script.log("forget", self.name)
+        if guest.machine is not None:
+            raise Unavailable(f"the machine {guest.machine!r} exists already and is never removed")
         if reason := self._script.options.fail.get("forget"):
             raise Unavailable(reason, hint="remove `fail.forget` from its options")
         self._gone.parent.mkdir(parents=True, exist_ok=True)

@@ -5,18 +5,23 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Final, Literal, cast
 
 import psutil
 from pydantic import Field
 
 from vmvc import images, owner
-from vmvc.backends import libvirt_disk, libvirt_files, libvirt_host
+from vmvc.backends import libvirt_disk, libvirt_files, libvirt_host, libvirt_survey
+from vmvc.backends.held import held
 from vmvc.backends.libvirt_connection import EMBED, SYSTEM, Drivers, root_of
+from vmvc.backends.libvirt_definition import Definition
 from vmvc.backends.libvirt_domain import ACCELERATED, MICROVM, Boot, Hardware
 from vmvc.backends.libvirt_instance import LibvirtInstance, Prepared
+from vmvc.backends.libvirt_machine import KIND, LibvirtMachine
+from vmvc.backends.libvirt_uri import AUTO, MAKERS, DriverUri, driver_of
 from vmvc.contract import Backend, Finding, Guest, Isolation, Options, Preparation, Scalar, Severity, Tag
-from vmvc.errors import EngineError, Fault, InputError, StepFailed
+from vmvc.errors import EngineError, Fault, InputError, StepFailed, Unavailable
 from vmvc.spec import BUILT_IN_IMAGES, GuestSpec
 from vmvc.units import show_bytes
 
@@ -29,10 +34,13 @@ _ANY_GUEST: Final = Guest(
 class LibvirtOptions(Options):
     """Options of the backend."""
 
-    uri: Literal["auto", "qemu:///system", "qemu:///session", "qemu:///embed"] = Field(
-        default="auto",
+    uri: DriverUri = Field(
+        default=AUTO,
         description="libvirt's driver: `auto` is the system's daemon where one answers, else the driver that "
-        "runs inside vmvc (`qemu:///embed`), which needs no daemon and no root.",
+        "runs inside vmvc (`qemu:///embed`), which needs no daemon and no root. With these, "
+        "`qemu:///system` and `qemu:///session` vmvc makes machines; with any other driver (`lxc:///`, "
+        "`esx://HOST/`, `vbox:///session`, `qemu+ssh://HOST/system`...) it runs those that exist already.",
+        examples=["qemu:///system", "lxc:///", "test:///default"],
     )
     accelerator: Literal["auto", "kvm", "tcg"] = Field(
         default="auto",
@@ -65,17 +73,27 @@ class LibvirtBackend(Backend):
     kind: ClassVar[str] = "libvirt"
     isolation: ClassVar[Isolation] = Isolation.VM
     options_model: ClassVar[type[Options]] = LibvirtOptions
-    says: ClassVar[str] = "virtual machines of QEMU, by KVM or emulated, through libvirt"
+    says: ClassVar[str] = (
+        "virtual machines of QEMU, by KVM or emulated, through libvirt; or any that exist there"
+    )
+    machines: ClassVar[bool] = True
 
     def __init__(self, name: str, options: Options) -> None:
         super().__init__(name, options)
         self._options = cast("LibvirtOptions", options)
         self._drivers = Drivers(self._options.uri)
         self._prepared: dict[str, Prepared] = {}
+        self._existing: Definition | None = None
+
+    def isolated_by(self) -> Isolation:
+        container = driver_of(self._options.uri) in ("lxc", "openvz")
+        return Isolation.CONTAINER if container else Isolation.VM
 
     def check(self) -> Sequence[Finding]:
         try:
             connection = self._drivers.own()
+            if self._options.uri not in MAKERS:
+                return list(libvirt_survey.findings(connection))
             machines = libvirt_host.machines(connection.capabilities())
         except EngineError as error:
             return [Finding("libvirt.unreachable", Severity.ERROR, error.what, error.hint)]
@@ -88,8 +106,10 @@ class LibvirtBackend(Backend):
     def describe(self) -> Mapping[str, Scalar]:
         try:
             connection = self._drivers.own()
-            capabilities = connection.capabilities()
+            if self._options.uri not in MAKERS or self._existing is not None:
+                return libvirt_survey.describe(connection, self._existing)
             versions = connection.versions()
+            capabilities = connection.capabilities()
         except EngineError:
             return {}
         hardware = self._hardware(capabilities)
@@ -112,12 +132,21 @@ class LibvirtBackend(Backend):
 
         Raises: EngineError, ImageError, InputError.
         """
+        if guest.machine is not None:
+            preparation, self._existing = libvirt_survey.prepare(self._drivers.own(), guest)
+            return preparation
+        if self._options.uri not in MAKERS:
+            what = (
+                f"with options.uri: {self._options.uri} vmvc runs machines that exist already, and makes none"
+            )
+            raise InputError(Fault(what, hint="name one: guest: {machine: NAME}; or leave options.uri out"))
         connection = self._drivers.own()
         capabilities = connection.capabilities()
         hardware = self._hardware(capabilities)
         there = psutil.virtual_memory().total
-        if guest.memory > there:
-            what = f"guest.memory is more than the host's {show_bytes(there)}, got {show_bytes(guest.memory)}"
+        if guest.made.memory > there:
+            got = show_bytes(guest.made.memory)
+            what = f"guest.memory is more than the host's {show_bytes(there)}, got {got}"
             raise InputError(Fault(what, hint="lower guest.memory"))
         bootable = images.bootable(guest)
         if bootable.kernel is None and hardware.machine == MICROVM:
@@ -153,18 +182,32 @@ class LibvirtBackend(Backend):
             "domain_xml": xml,
             "command_line": command_line,
         }
-        return Preparation(facts, (*libvirt_host.memory_findings(guest.memory), *_pids_findings(guest)))
+        return Preparation(facts, (*libvirt_host.memory_findings(guest.made.memory), *_pids_findings(guest)))
 
     def forget(self, guest: Guest) -> None:
+        if guest.machine is not None:
+            raise Unavailable(f"the machine {guest.machine!r} exists already and is never removed")
         images.discard_bootable(guest)
 
     def fetch(self, guest: Guest) -> None:
         images.bootable(guest)
 
-    def instance(self, tag: Tag, guest: Guest) -> LibvirtInstance:
+    def instance(self, tag: Tag, guest: Guest) -> LibvirtInstance | LibvirtMachine:
+        if guest.machine is not None:
+            return LibvirtMachine(tag, guest, self._drivers)
         return LibvirtInstance(tag, guest, self._drivers, self._prepared.get(repr(guest)))
 
-    def leftovers(self) -> Sequence[LibvirtInstance]:
+    def leftovers(self) -> Sequence[LibvirtInstance | LibvirtMachine]:
+        """Return what vmvc made, and the machines of users that a trial has started."""
+        running = [
+            LibvirtMachine(note.tag, replace(_ANY_GUEST, machine=note.machine), self._drivers)
+            for note in held(KIND)
+        ]
+        if self._options.uri not in MAKERS:
+            return running
+        return [*running, *self._made()]
+
+    def _made(self) -> Sequence[LibvirtInstance]:
         """Return what has files, of any driver, and the machines of this daemon and of the system's.
 
         A machine of an embedded driver lives beside its files, and may end behind its driver's back.

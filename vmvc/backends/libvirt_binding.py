@@ -1,6 +1,6 @@
 """libvirt's Python binding -> the same without output of its own, its events running, its errors put plainly.
 
-It is imported here only, and is untyped; ``libvirt_connection`` alone uses it.
+It is imported here only, and is untyped; ``libvirt_connection`` and ``libvirt_existing`` alone use it.
 """
 
 from __future__ import annotations
@@ -20,18 +20,38 @@ os.environ.setdefault("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null")
 import libvirt
 import libvirt_qemu
 
-__all__ = ["AGENT_IS_SILENT", "NOTHING_THERE", "libvirt", "libvirt_qemu", "start_events", "translated"]
+__all__ = [
+    "AGENT_IS_SILENT",
+    "NOTHING_THERE",
+    "NOT_THERE",
+    "libvirt",
+    "libvirt_qemu",
+    "start_events",
+    "translated",
+]
 
 NOTHING_THERE: Final = (
     libvirt.VIR_ERR_NO_DOMAIN,
     libvirt.VIR_ERR_NO_DOMAIN_METADATA,
     libvirt.VIR_ERR_OPERATION_INVALID,
 )
+NOT_THERE: Final = (
+    libvirt.VIR_ERR_NO_SUPPORT,
+    libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
+    libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
+    libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
+)
+"""Errors of a call that a driver lacks."""
 AGENT_IS_SILENT: Final = (
     libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
     getattr(libvirt, "VIR_ERR_AGENT_COMMAND_TIMEOUT", None),  # since libvirt 10
 )
 _HINTS: Final[tuple[tuple[str, str], ...]] = (
+    (
+        r"(Password|Username) request failed|([Mm]issing|invalid) (authentication|auth)\b",
+        "put user and password into libvirt's own file: ~/.config/libvirt/auth.conf, or LIBVIRT_AUTH_FILE",
+    ),
+    (r"without the '.*' driver", "use a libvirt that was built with this driver, or another options.uri"),
     (
         r"(connect socket to|socket).*(libvirt|virtqemud).*(No such file|refused)",
         "start libvirt's daemon (sudo systemctl start libvirtd), or choose options.uri: qemu:///embed",
@@ -40,6 +60,13 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
         r"socket.*Permission denied|authentication (unavailable|failed)|polkit|system bus",
         "sudo usermod -aG libvirt $USER, then log in again; or choose options.uri: qemu:///embed",
     ),
+    (
+        r"no connection driver available for (?!qemu)",
+        "install libvirt's driver for it (Debian: libvirt-daemon-driver-lxc, -vbox, -xen) and restart it",
+    ),
+    (r"URI", "write options.uri as libvirt wants it, such as qemu:///system, lxc:/// or esx://HOST/"),
+    (r"not supported by the connection driver", "use a probe and metrics that this driver has calls for"),
+    (r"resolve host|No route|timed out|refused|CA certificate", "see whether virsh -c URI list answers"),
     (r"virtlogd", "start virtlogd: sudo systemctl start virtlogd.socket"),
     (r"[Cc]annot (allocate|set up guest) memory|Cannot allocate", "lower guest.memory"),
     (r"[Mm]ax(imum)? (CPU|vcpu|cpu)|max_cpus|number of (SMP )?CPUs", "lower guest.cpus"),

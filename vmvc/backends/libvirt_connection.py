@@ -23,12 +23,15 @@ from vmvc.backends.libvirt_binding import (
     translated,
 )
 from vmvc.backends.libvirt_domain import METADATA, read_tag
+from vmvc.backends.libvirt_existing import Existing
 from vmvc.contract import Tag
 from vmvc.errors import DeadlineExceeded, EngineError
 
 SYSTEM: Final = "qemu:///system"
 SESSION: Final = "qemu:///session"
 EMBED: Final = "qemu:///embed"
+NOT_FOUND: Final = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_INVALID_ARG)
+"""Errors of a look-up: there is none of that name, or the name is no UUID."""
 QUICK: Final = 5.0
 """Seconds within which a daemon must answer to be chosen."""
 
@@ -158,18 +161,21 @@ def _open(uri: str) -> Connection:
     start_events()
     address = _address(uri) if _embedded is not None else uri
     with translated(f"be reached at {uri.partition('?')[0]}", EngineError):
-        return Connection(uri, libvirt.open(address))
+        # Whoever may need a user and a password finds them in libvirt's own file; nobody is asked.
+        kinds = [libvirt.VIR_CRED_AUTHNAME, libvirt.VIR_CRED_PASSPHRASE]
+        return Connection(uri, libvirt.openAuth(address, [kinds, lambda *_: -1, None], 0))
 
 
 def _address(uri: str) -> str:
     """Name a daemon by its socket: beside a driver inside this process, libvirt finds it by nothing else."""
     home = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
-    folder = {SYSTEM: Path("/run/libvirt"), SESSION: Path(home) / "libvirt"}.get(uri)
-    if folder is None:
+    driver, _, path = uri.partition(":///")
+    folder = Path(home) / "libvirt" if path == "session" else Path("/run/libvirt")
+    if driver in ("test", "") or "+" in driver or "?" in uri or ":///" not in uri:
         return uri
-    sockets = [folder / name for name in ("libvirt-sock", "virtqemud-sock")]
+    sockets = [folder / name for name in ("libvirt-sock", f"virt{driver}d-sock")]
     found = next((path for path in sockets if path.exists()), sockets[0])
-    return f"{uri.replace('qemu:', 'qemu+unix:')}?socket={quote(str(found))}"
+    return f"{driver}+unix:///{path}?socket={quote(str(found))}"
 
 
 def _within(seconds: float, call: Callable[[], Connection]) -> Connection | None:
@@ -193,9 +199,11 @@ class Connection:
         self.uri = uri
         self._opened = opened
         self._agents: dict[str, threading.Event] = {}
-        self._listening = opened.domainEventRegisterAny(
-            None, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, self._heard_agent, None
-        )
+        self._listening: int | None = None
+        with suppress(libvirt.libvirtError):  # Some drivers have no such event, or none at all.
+            self._listening = opened.domainEventRegisterAny(
+                None, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, self._heard_agent, None
+            )
 
     def alive(self) -> bool:
         return bool(self._opened.isAlive())
@@ -204,15 +212,47 @@ class Connection:
         """Close it; one whose daemon has gone needs no more."""
         with suppress(libvirt.libvirtError):
             # A connection stays open while somebody listens.
-            self._opened.domainEventDeregisterAny(self._listening)
+            if self._listening is not None:
+                self._opened.domainEventDeregisterAny(self._listening)
             self._opened.close()
 
+    @property
+    def shown(self) -> str:
+        """The URI without its parameters; of an embedded driver without its folder."""
+        return self.uri.partition("?")[0]
+
+    @property
+    def driver(self) -> str:
+        """libvirt's name of the driver: QEMU, LXC, TEST, ESX..."""
+        with translated("tell its kind", EngineError):
+            return str(self._opened.getType())
+
     def versions(self) -> Mapping[str, str]:
+        driver = self.driver
         with translated("tell its version", EngineError):
-            return {
-                "libvirt_version": _version(self._opened.getLibVersion()),
-                "qemu_version": _version(self._opened.getVersion()),
-            }
+            found = {"libvirt_version": _version(self._opened.getLibVersion())}
+        with suppress(libvirt.libvirtError):
+            found[f"{driver.lower()}_version"] = _version(self._opened.getVersion())
+        return found
+
+    def machine(self, name: str) -> Existing | None:
+        """Return the machine of that name or UUID, running or not; ``None`` where there is none.
+
+        Raises: EngineError.
+        """
+        with translated("look up the machine", EngineError):
+            for look_up in (self._opened.lookupByName, self._opened.lookupByUUIDString):
+                try:
+                    return Existing(self._opened, look_up(name))
+                except libvirt.libvirtError as error:
+                    if error.get_error_code() not in NOT_FOUND:
+                        raise
+        return None
+
+    def names(self) -> list[str]:
+        """Return the names of all machines, running or not."""
+        with translated("list machines", EngineError):
+            return [str(domain.name()) for domain in self._opened.listAllDomains()]
 
     def capabilities(self) -> str:
         with translated("tell what it can do", EngineError):

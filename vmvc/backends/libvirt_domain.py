@@ -76,7 +76,7 @@ def domain_xml(tag: Tag, uuid: str, guest: Guest, boot: Boot, hardware: Hardware
     metadata = SubElement(SubElement(domain, "metadata"), _LABELS)
     for name, value in tag.labels().items():
         _text(metadata, _LABEL, value, name=name)
-    _text(domain, "memory", str(guest.memory), unit="b")
+    _text(domain, "memory", str(guest.made.memory), unit="b")
     _add_vcpus(domain, guest)
     _add_boot(domain, boot, hardware)
     SubElement(SubElement(domain, "features"), "acpi")
@@ -126,9 +126,9 @@ def _add_boot(domain: Element, boot: Boot, hardware: Hardware) -> None:
 def _add_vcpus(domain: Element, guest: Guest) -> None:
     """Say how many CPUs, and on which of the host they and QEMU's other threads stay."""
     if guest.cpuset is None:
-        _text(domain, "vcpu", str(guest.cpus))
+        _text(domain, "vcpu", str(guest.made.cpus))
         return
-    _text(domain, "vcpu", str(guest.cpus), placement="static", cpuset=guest.cpu_list)
+    _text(domain, "vcpu", str(guest.made.cpus), placement="static", cpuset=guest.cpu_list)
     SubElement(SubElement(domain, "cputune"), "emulatorpin", cpuset=guest.cpu_list)
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from vmvc.backends import libvirt_files, libvirt_process, proc
-from vmvc.backends.libvirt_channel import Agent, InitChannel
+from vmvc.backends.init_channel import InitChannel
+from vmvc.backends.libvirt_channel import Agent
 from vmvc.backends.libvirt_connection import SYSTEM, Domain, Drivers, log_of, root_of
 from vmvc.backends.libvirt_domain import Boot, Hardware, Places, domain_xml, mac
 from vmvc.backends.libvirt_files import Files
@@ -189,7 +190,8 @@ class LibvirtInstance(Instance):
     def limits(self) -> Limits:
         """Return the machine's size: a guest cannot have more CPUs and memory than there are in it."""
         absent = {"pids": "no limit is set: the guest's own kernel decides"}
-        return Limits(float(self.guest.cpus), self.guest.memory, None, "machine", absent)
+        made = self.guest.made
+        return Limits(float(made.cpus), made.memory, None, "machine", absent)
 
     def stop(self, *, timeout: float) -> None:
         """Press the power button, and return when QEMU has ended.

@@ -17,7 +17,7 @@ from vmvc.errors import StepFailed
 
 DIES_WITHIN: Final = 10.0
 """Seconds for the kernel to end a killed process."""
-_OWN: Final = re.compile(r"^(.*/(?:[^/]*\.libvirt-qemu|machine-qemu[^/]*\.scope))(?:/|$)")
+_OWN: Final = re.compile(r"^(.*/(?:[^/]*\.libvirt-(?:qemu|lxc)|machine-(?:qemu|lxc)[^/]*\.scope))(?:/|$)")
 
 
 class Process:

@@ -64,7 +64,7 @@ class ProcessBackend(Backend):
         }
 
     def prepare(self, guest: Guest) -> Preparation:
-        if isinstance(guest.image, DiskImage):
+        if isinstance(guest.made.image, DiskImage):
             raise InputError(
                 Fault(f"backend '{self.name}' runs programs; a disk image boots only in a virtual machine")
             )
@@ -74,7 +74,7 @@ class ProcessBackend(Backend):
                     f"the bare host shares its ports with the guest: {what}",
                     hint="stop it, or let the guest use another port",
                 )
-        root = images.root_filesystem(guest.image, guest.folder)
+        root = images.root_filesystem(guest.made.image, guest.folder)
         stop = _signal(root.stop_signal)
         if not _may_chroot():
             recipe = Recipe(process_plan.on_host(guest, root, dict(os.environ)), stop)
@@ -96,10 +96,10 @@ class ProcessBackend(Backend):
     def forget(self, guest: Guest) -> None:
         if not _may_chroot():
             raise Unavailable("without root the baseline runs the host's own programs: there is no image")
-        images.discard_unpacked(images.root_filesystem(guest.image, guest.folder))
+        images.discard_unpacked(images.root_filesystem(guest.made.image, guest.folder))
 
     def fetch(self, guest: Guest) -> None:
-        images.unpacked(images.root_filesystem(guest.image, guest.folder))
+        images.unpacked(images.root_filesystem(guest.made.image, guest.folder))
 
     def instance(self, tag: Tag, guest: Guest) -> ProcessInstance:
         return ProcessInstance(tag, guest, self._launcher, self._recipes.get(_key(guest)))
@@ -146,7 +146,7 @@ _NO_PORT: Final = ReadyExec(exec=Exec(command=("true",)))
 
 
 def _key(guest: Guest) -> str:
-    return f"{guest.folder}:{guest.image.model_dump_json()}:{guest.command}:{sorted(guest.env.items())}"
+    return f"{guest.folder}:{guest.made.image.model_dump_json()}:{guest.command}:{sorted(guest.env.items())}"
 
 
 def _may_chroot() -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from vmvc import load
+from vmvc import existing, load
 from vmvc.cli.options import only_option, trials_option
-from vmvc.cli.text import write
+from vmvc.cli.text import plain, write
 from vmvc.estimate import estimate
 from vmvc.load import Loaded
 from vmvc.needs import lacks
@@ -93,6 +94,8 @@ def command(
         f"{at_most or 'about '}{show_seconds(guess.seconds)} ({guess.basis});"
         " images are built or pulled before that\n"
     )
+    for said in _machines(loaded, plan):
+        click.echo(said)
     shown = limit or len(plan)
     rows = [
         [
@@ -106,6 +109,16 @@ def command(
     write(["trial", "block", "condition", "metrics"], rows)
     if len(plan) > shown:
         click.echo(f"... and {len(plan) - shown:,} more (--limit 0 prints all)")
+
+
+def _machines(loaded: Loaded, plan: Plan) -> Iterator[str]:
+    """Say of each backend that runs a machine which exists already what that means."""
+    told = set()
+    for condition in plan.conditions:
+        if condition.backend not in told:
+            told.add(condition.backend)
+            for finding in existing.findings(loaded.bind(condition.backend, condition.factors)[1]):
+                yield plain(f"{finding.severity.value}: {condition.backend}: {finding.what}\n")
 
 
 def _print_power(loaded: Loaded, plan: Plan, pilot: Path, wished: float, as_json: bool) -> None:

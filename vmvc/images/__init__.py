@@ -2,7 +2,7 @@
 
 Reading order: ``root`` (what every recipe is turned into) and ``cache`` (built once, by content); the recipes
 ``tiny``, ``debian``, ``oci``; the renderings ``docker``, ``folder`` and, for machines, ``boot`` with
-``kernel``, ``initramfs`` (its scripts are in ``guest/``) and ``disk``; ``removal`` undoes it all.
+``kernel``, ``initramfs`` (its scripts are in ``guest/``), ``disk`` and ``vdi``; ``removal`` undoes it all.
 """
 
 from vmvc.images.boot import Bootable, bootable, discard_bootable
@@ -14,6 +14,7 @@ from vmvc.images.folder import discard_unpacked, unpacked
 from vmvc.images.initramfs import MACHINE_LINES
 from vmvc.images.removal import Removed, remove
 from vmvc.images.root import RootFs, command_of, root_filesystem
+from vmvc.images.vdi import Vdi, VdiBoot, discard_vdi_boot, vdi_boot
 
 __all__ = [
     "MACHINE_LINES",
@@ -21,16 +22,20 @@ __all__ = [
     "Entry",
     "Removed",
     "RootFs",
+    "Vdi",
+    "VdiBoot",
     "bootable",
     "cache_dir",
     "cached",
     "command_of",
     "discard_bootable",
     "discard_unpacked",
+    "discard_vdi_boot",
     "docker_image",
     "emulated_clock",
     "remove",
     "remove_docker_image",
     "root_filesystem",
     "unpacked",
+    "vdi_boot",
 ]

@@ -38,8 +38,8 @@ APPEND: Final = (
 Of its messages the kernel prints the ``notice`` of its version, its first line, and a few others.
 """
 
-ROOT_DEVICE: Final = "/dev/vda"
-"""The disk as the guest sees it: its bus is virtio, which the minimal init has a driver for."""
+ROOT_DEVICES: Final = "/dev/vda /dev/sda"
+"""The disk as the guest sees it, a block device of virtio or of SCSI: the minimal init drives both."""
 
 SYSTEMD: Final = ("systemd.getty_auto=no", "systemd.firstboot=no")
 
@@ -67,8 +67,8 @@ def bootable(guest: Guest) -> Bootable:
 
     Raises: ImageError; InputError where the image cannot do what the guest asks for.
     """
-    if isinstance(guest.image, DiskImage):
-        path, disk_format = disk.own(guest.image, guest.folder)
+    if isinstance(guest.made.image, DiskImage):
+        path, disk_format = disk.own(guest.made.image, guest.folder)
         return Bootable(
             kernel=None,
             initrd=None,
@@ -79,11 +79,11 @@ def bootable(guest: Guest) -> Bootable:
             digest=disk.own_digest(path),
             facts={"disk": str(path), "disk_format": disk_format},
         )
-    root = root_filesystem(guest.image, guest.folder)
+    root = root_filesystem(guest.made.image, guest.folder)
     systemd = guest.boot == "systemd"
-    in_memory = isinstance(guest.image, RecipeImage) and guest.image.base == "tiny"
+    in_memory = isinstance(guest.made.image, RecipeImage) and guest.made.image.base == "tiny"
     chosen, program = kernel(), busybox()
-    command = initramfs.command(_launch(guest, root, "" if in_memory else ROOT_DEVICE))
+    command = initramfs.command(_launch(guest, root, "" if in_memory else ROOT_DEVICES))
     append = " ".join((*APPEND, *(SYSTEMD if systemd else ())))
     digest = cache.digest_of(
         *(root.digest, chosen.digest, cache.digest_of_file(program), initramfs.digest(), append),
@@ -120,15 +120,15 @@ def discard_bootable(guest: Guest) -> None:
 
     Raises: ImageError; Unavailable for a user's own disk.
     """
-    if isinstance(guest.image, DiskImage):
-        raise Unavailable(f"{guest.image.disk} is a user's own disk, which vmvc never removes")
+    if isinstance(guest.made.image, DiskImage):
+        raise Unavailable(f"{guest.made.image.disk} is a user's own disk, which vmvc never removes")
     made = bootable(guest)
     for path in (made.disk, made.initrd):
         if path is not None:
             cache.discard(path)
 
 
-def _launch(guest: Guest, root: RootFs, root_device: str) -> initramfs.Launch:
+def _launch(guest: Guest, root: RootFs, root_devices: str) -> initramfs.Launch:
     """Resolve names in the root file system: its user, its working directory, its command.
 
     Raises: ImageError, InputError where they are not there.
@@ -145,7 +145,7 @@ def _launch(guest: Guest, root: RootFs, root_device: str) -> initramfs.Launch:
             )
         )
     # Without a command of its own, systemd runs the services that the image has enabled.
-    own = guest.command or (None if isinstance(guest.image, DiskImage) else guest.image.command)
+    own = guest.command or (None if isinstance(guest.made.image, DiskImage) else guest.made.image.command)
     command = () if systemd and own is None else command_of(guest, root)
     if command and tree.program(command[0], env["PATH"]) is None:
         raise InputError(
@@ -161,7 +161,7 @@ def _launch(guest: Guest, root: RootFs, root_device: str) -> initramfs.Launch:
         identity=user,
         workdir=workdir,
         stop_signal=root.stop_signal,
-        root_device=root_device,
+        root_devices=root_devices,
         systemd=systemd,
         units=systemd_files(command, env, user, workdir, root.stop_signal) if systemd else (),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,8 +112,10 @@ def _import(api: docker.APIClient, root: RootFs, repository: str, tag: str) -> N
                 hint="free space on the engine's disk: docker system df",
             )
         if str(answer.get("status", "")).startswith("sha256:"):
-            # Podman takes the image's name without its tag.
+            # Podman takes the image's name without its tag, and calls it latest.
             api.tag(answer["status"], repository, tag)
+            with suppress(APIError):
+                api.remove_image(f"{repository}:latest")
 
 
 def _changes(root: RootFs) -> list[str]:

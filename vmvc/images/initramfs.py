@@ -61,8 +61,8 @@ MACHINE_LINES: Final = {
 class Launch:
     """What the machine runs, as whom and where; paths are real ones in the root file system.
 
-    ``root_device``: where the guest sees the root file system; empty where it is in the initramfs. ``units``:
-    files for /run, where systemd boots.
+    ``root_devices``: where the guest may see the root file system; empty where it is in the initramfs.
+    ``units``: files for /run, where systemd boots.
     """
 
     argv: Sequence[str]
@@ -70,7 +70,7 @@ class Launch:
     identity: Identity
     workdir: str
     stop_signal: str
-    root_device: str = ""
+    root_devices: str = ""
     systemd: bool = False
     units: Sequence[Item] = ()
 
@@ -120,7 +120,7 @@ def command(launch: Launch) -> bytes:
     """Return the part that says what this guest runs."""
     user = launch.identity
     config = {
-        "root_device": launch.root_device,
+        "root_devices": launch.root_devices,
         "boot": "systemd" if launch.systemd else "command",
         "workdir": launch.workdir,
         "uid": str(user.uid),

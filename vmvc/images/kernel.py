@@ -20,7 +20,7 @@ from vmvc.images import cache, packages, tool
 
 METAPACKAGE: Final = "linux-image-cloud-amd64"
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Raised whenever the same package gives other files."""
 
 MODULES: Final = (
@@ -31,6 +31,8 @@ MODULES: Final = (
     "virtio_console",
     "virtio_rng",
     "virtio_balloon",
+    "virtio_scsi",
+    "sd_mod",
     "ext4",
     "evdev",
     "button",
@@ -44,9 +46,13 @@ _DEPENDS: Final = re.compile(rb"\0depends=([^\0]*)\0")
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """A kernel and its modules; ``load_order`` maps each driver to the files it needs, first ones first."""
+    """A kernel and its modules; ``load_order`` maps each driver to the files it needs, first ones first.
+
+    ``packed``: the same kernel as a boot loader takes it (bzImage).
+    """
 
     image: Path
+    packed: Path
     modules: Path
     load_order: Mapping[str, Sequence[str]]
     package: str
@@ -71,6 +77,7 @@ def kernel() -> Kernel:
     about = json.loads((folder / "kernel.json").read_text())
     return Kernel(
         image=folder / "vmlinux",
+        packed=folder / "vmlinuz",
         modules=folder / "modules",
         load_order=about["load_order"],
         package=about["package"],
@@ -88,7 +95,9 @@ def _download(folder: Path) -> None:
     with packages.unpacked(package) as (files, version):
         release = next((files / "boot").glob("vmlinuz-*")).name.removeprefix("vmlinuz-")
         folder.mkdir(parents=True)
-        (folder / "vmlinux").write_bytes(unwrapped((files / "boot" / f"vmlinuz-{release}").read_bytes()))
+        packed = (files / "boot" / f"vmlinuz-{release}").read_bytes()
+        (folder / "vmlinuz").write_bytes(packed)
+        (folder / "vmlinux").write_bytes(unwrapped(packed))
         library = next(path for path in (files / "lib/modules", files / "usr/lib/modules") if path.is_dir())
         order = copy_modules(library / release, folder / "modules")
     about = {"package": package, "version": version, "release": release, "load_order": order}

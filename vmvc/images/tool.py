@@ -30,6 +30,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "mmdebstrap": "mmdebstrap",
     "qemu-img": "qemu-utils",
     "tar": "tar",
+    "xorriso": "xorriso",
     "xz": "xz-utils",
     "zstd": "zstd",
 }

@@ -170,6 +170,8 @@ class Interference(Metric):
         """Return what the victim is asked for, or why nobody may be bullied here."""
         if scene.fleet is None:
             return Unavailable("there is no fleet to bully in")
+        if scene.guest.machine is not None:
+            return Unavailable("a machine that exists already is one, and a bully would be a second")
         if not isinstance(scene.guest.ready, ReadyHttp):
             return Unavailable("the victim is asked over HTTP, and guest.ready is no http probe")
         try:
@@ -180,10 +182,10 @@ class Interference(Metric):
             if limit is None:
                 why = held.absent.get(name, "the backend does not say")
                 return Unavailable(f"a bully without a limit on {name} is not let loose: {why}")
-        floor = host.memory_floor(psutil.virtual_memory().total)
-        if host.mem_available() - scene.guest.memory < floor:
+        floor, memory = host.memory_floor(psutil.virtual_memory().total), scene.guest.made.memory
+        if host.mem_available() - memory < floor:
             return Unavailable(
-                f"a bully of {show_bytes(scene.guest.memory)} would leave less than "
+                f"a bully of {show_bytes(memory)} would leave less than "
                 f"{show_bytes(floor)} of the host's free"
             )
         return scene.guest.ready.http
@@ -241,7 +243,7 @@ class Interference(Metric):
         return Unavailable("the load ended before the window did") if early else answers
 
     def _work(self, load: Load, page: Http, scene: Scene) -> Work:
-        cpus, memory = min(scene.guest.cpus, MOST_AT_ONCE), scene.guest.memory
+        cpus, memory = min(scene.guest.made.cpus, MOST_AT_ONCE), scene.guest.made.memory
         match load:
             case "cpu":
                 return Work(":", cpus)

@@ -1,7 +1,8 @@
 """A ready instance -> facts on what stands between its guest and the host; facts, not performance.
 
 Three questions, each asked where the answer is. Is it one kernel? Guest and host show their boot id, which a
-kernel draws at every boot: equal ids are one kernel, while equal versions need not be. How does the host's
+kernel draws at every boot: equal ids are one kernel, while equal versions need not be; one that shows no id
+and another version is not the host's. How does the host's
 kernel confine it? By namespaces, users, seccomp, capabilities and LSM of the process that carries the guest:
 a container's first process, a machine's hypervisor process. What does the guest see? Devices, writable files
 of the kernel, a hypervisor: asked inside, by a few short commands.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -58,6 +60,7 @@ PROC_FILES: Final = (
 )
 
 _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
+_VERSION: Final = "/proc/version"
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Opened and closed, never written. `-w` of busybox only looks at modes, which a read-only mount overrules; a
 # masked file is /dev/null in its place: writable, and no file.
@@ -149,6 +152,8 @@ class Isolation(Metric):
 def _facts(instance: Instance, timeout: float) -> Mapping[str, Fact]:
     carrier = _carrier(instance)
     shared = _shares_kernel(ask(instance, ["cat", _BOOT_ID], timeout), carrier)
+    if isinstance(shared, Unavailable) and not isinstance(carrier, Unavailable):
+        shared = _another_kernel(ask(instance, ["cat", _VERSION], timeout), shared)
     return {
         "shares_kernel": shared,
         **_from_the_host(carrier, shared),
@@ -176,6 +181,15 @@ def _shares_kernel(said: str | Unavailable, carrier: int | Unavailable) -> Fact:
     if said.strip() == mine:
         return 1
     return carrier if isinstance(carrier, Unavailable) else 0
+
+
+def _another_kernel(said: str | Unavailable, why: Unavailable) -> Fact:
+    """Tell a kernel that shows no boot id by its version: another one is another kernel's."""
+    with suppress(OSError):
+        mine = Path(_VERSION).read_text().strip()
+        if not isinstance(said, Unavailable) and said.strip() and said.strip() != mine:
+            return 0
+    return why
 
 
 # --- on the host's side -----------------------------------------------------------------------------------

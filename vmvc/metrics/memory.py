@@ -26,7 +26,7 @@ from vmvc.contract import (
 from vmvc.errors import GuestDied, Unavailable
 from vmvc.metrics.memory_figures import CHARGED, DROP, GUEST, OTHERS, OWN, Figures, guest_used, look
 from vmvc.metrics.sampling import Sample
-from vmvc.units import Duration
+from vmvc.units import Duration, show_bytes
 
 ASKED_WITHIN: Final = 20.0
 """Seconds for the guest's own answer; one that has no agent never gives it."""
@@ -34,6 +34,8 @@ _COST: Final = Quantity(
     "look_cpu", "s", "lower", "CPU time that one look at all these figures cost vmvc itself."
 )
 _CHARGED_AHEAD: Final = ("cgroup_current", "cgroup_peak")
+_UNSEEN: Final = 0.25
+"""Share of the host's drop that processes must leave open to be worth a finding: noise is less."""
 
 
 class MemoryOptions(Options):
@@ -99,6 +101,8 @@ class Memory(Metric):
         else:
             yield Reading(_COST.name, cost)
         yield from _merging()
+        if scene.instance.hides_memory:
+            yield from _unseen(figures)
         if self.options.sample is not None:
             yield _sampled(scene, self.options.sample, ready)
 
@@ -118,6 +122,22 @@ def _sampled(scene: Scene, sample: Sample, ready: int) -> Series:
         rows.append({"at": (at - ready) / 1e9, **row, _COST.name: time.thread_time() - began})
     _must_live(scene.instance)
     return Series({"at": "s", **known}, rows)
+
+
+def _unseen(figures: Figures) -> Iterator[Finding]:
+    """Say where the processes do not account for what the host has less."""
+    drop, seen = figures["host_drop"], figures["pss"]
+    if isinstance(seen, Unavailable):
+        seen = figures["rss"]
+    if isinstance(drop, Unavailable) or isinstance(seen, Unavailable) or drop - seen <= _UNSEEN * drop:
+        return
+    yield Finding(
+        "memory.not-in-processes",
+        Severity.WARNING,
+        f"the host has {show_bytes(drop)} less, and the instance's processes account for {show_bytes(seen)}: "
+        "the driver holds memory of the guest that no process shows",
+        "compare memory.host_drop with other backends, not the figures of processes",
+    )
 
 
 def _merging() -> Iterator[Finding]:

@@ -11,9 +11,12 @@ Inherit, fill in the hooks, and let pytest collect the class::
 
 import pytest
 
-pytest.register_assert_rewrite("vmvc.testing.backend", "vmvc.testing.metric", "vmvc.testing.plugin")
+_PARTS = ("object", "life", "tags", "inside", "sight")
+_REWRITTEN = ("lives", "machine", "metric", "plugin", *(f"backend_{part}" for part in _PARTS))
+pytest.register_assert_rewrite(*(f"vmvc.testing.{name}" for name in _REWRITTEN))
 
 from vmvc.testing.backend import BackendContract  # noqa: E402 - only what comes now is rewritten
+from vmvc.testing.machine import MachineContract  # noqa: E402
 from vmvc.testing.metric import MetricContract  # noqa: E402
 
-__all__ = ["BackendContract", "MetricContract"]
+__all__ = ["BackendContract", "MachineContract", "MetricContract"]

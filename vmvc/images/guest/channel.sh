@@ -1,5 +1,6 @@
 #!/bin/busybox sh
-# Serve commands over the virtio serial port vmvc.init.0, each line a request that runs at once beside the others:
+# Serve commands over the virtio serial port vmvc.init.0, or over the serial port that is the argument. Each line is a
+# request that runs at once beside the others:
 #   to the guest:   ID TIMEOUT_SECONDS STDIN_BASE64_or_- ARGUMENT_BASE64...     (an empty argument is =)
 #   from the guest: ID RETURNCODE STDOUT_BASE64_or_- STDERR_BASE64_or_-         (127 not found, 124 timed out)
 # The line "stop" stops the command. Empty lines are skipped: the host sends one first, which ends what was cut off.
@@ -17,12 +18,17 @@ find_port() {
   return 1
 }
 
-tries=0
-until find_port; do
-  tries=$((tries + 1))
-  [ "$tries" -lt 250 ] || exit 0
-  usleep 20000
-done
+if [ -n "$1" ]; then
+  port=$1
+  stty -F "$port" 115200 raw -echo
+else
+  tries=0
+  until find_port; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 250 ] || exit 0
+    usleep 20000
+  done
+fi
 
 mkdir -p /vmvc/requests
 mkfifo /vmvc/answers

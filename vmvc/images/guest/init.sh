@@ -17,7 +17,8 @@ load() {
 
 some() { [ -e "$1" ]; }
 
-# Load the drivers of the virtio devices that are there, of those kinds: 1 network, 2 disk, 3 serial, 4 random, 5 balloon.
+# Load the drivers of the virtio devices that are there, of those kinds: 1 network, 2 disk, 3 serial, 4 random, 5 balloon,
+# 8 disks of SCSI.
 load_virtio() {
   for device in /sys/bus/virtio/devices/*/device; do
     [ -e "$device" ] || continue
@@ -29,6 +30,7 @@ load_virtio() {
         0x0003) load $virtio_console ;;
         0x0004) load $virtio_rng ;;
         0x0005) load $virtio_balloon ;;
+        0x0008) load $virtio_scsi $sd_mod ;;
       esac ;;
     esac
   done
@@ -47,10 +49,13 @@ network() {
 # The disk's driver may need a moment to show it.
 root_disk() {
   tries=0
-  until mount -t ext4 "$root_device" /root 2>/dev/null; do
+  while :; do
+    for device in $root_devices; do
+      [ ! -b "$device" ] || ! mount -t ext4 "$device" /root 2>/dev/null || return
+    done
     tries=$((tries + 1))
     if [ "$tries" -gt 250 ]; then
-      echo "vmvc: there is no root file system on $root_device"
+      echo "vmvc: there is no root file system on any of $root_devices"
       power_off
     fi
     usleep 20000
@@ -74,7 +79,7 @@ drain() { stty onlcr </dev/console 2>/dev/null; }
 power_off() {
   sync
   drain
-  [ -z "$root_device" ] || mount -o remount,ro /root 2>/dev/null
+  [ -z "$root_devices" ] || mount -o remount,ro /root 2>/dev/null
   # Where no ACPI can cut the power, a reset ends the machine: its monitor is told not to boot it again.
   if some /sys/firmware/acpi/*; then poweroff -f; else reboot -f; fi
   while :; do sleep 1; done
@@ -94,6 +99,11 @@ power_button() {
 
 late() {
   power_button
+  # Where the machine has no virtio serial port, the kernel's arguments name another for commands.
+  read -r arguments </proc/cmdline
+  for argument in $arguments; do
+    [ "$argument" != vmvc.channel=ttyS1 ] || exec /vmvc/channel /dev/ttyS1
+  done
   load_virtio '0x0003 0x0004 0x0005'
   for device in /sys/bus/virtio/devices/*/device; do
     [ -e "$device" ] || continue
@@ -104,9 +114,9 @@ late() {
 
 some /sys/bus/pci/devices/* && load $virtio_pci
 some /sys/bus/acpi/devices/LNRO0005* && load $virtio_mmio
-load_virtio '0x0001 0x0002'
+load_virtio '0x0001 0x0002 0x0008'
 network
-[ -z "$root_device" ] || root_disk
+[ -z "$root_devices" ] || root_disk
 settings
 
 if [ "$boot" = systemd ]; then

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from vmvc.backends.libvirt_channel import InitChannel
+from vmvc.backends.init_channel import InitChannel
 from vmvc.contract import Completed
 from vmvc.errors import DeadlineExceeded, GuestDied, StepFailed
 

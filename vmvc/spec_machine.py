@@ -1,0 +1,62 @@
+"""A machine that exists already, as a file names it -> which settings of ``guest`` go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import Field
+from pydantic_core import PydanticCustomError
+
+from vmvc.spec_model import Model
+
+MACHINE: Final = ("machine", "attach", "address")
+"""Keys of ``guest`` that are about a machine that exists already; the first names it."""
+BROUGHT: Final = ("image", "cpus", "memory", "pids", "command", "env", "boot")
+"""Keys of ``guest`` that mean nothing to such a machine: it brings these along."""
+
+MachineName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
+Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9:]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?$")]
+
+ALONE: Final[Mapping[str, Any]] = {
+    "if": {"required": ["machine"]},
+    "then": {"not": {"anyOf": [{"required": [key]} for key in BROUGHT]}},
+}
+"""JSON Schema of ``without_what_it_brings``."""
+NAMED: Final[Mapping[str, Any]] = {
+    **ALONE,
+    "else": {"not": {"anyOf": [{"required": [key]} for key in MACHINE]}},
+}
+"""The same, and of ``with_a_machine``."""
+
+_Guest = TypeVar("_Guest", bound=Model)
+
+
+def without_what_it_brings(guest: _Guest) -> _Guest:
+    """Refuse a machine beside settings that it brings along."""
+    if "machine" in guest.model_fields_set and not guest.model_fields_set.isdisjoint(BROUGHT):
+        raise PydanticCustomError("machine_brings", "expected a machine without what it brings along")
+    return guest
+
+
+def with_a_machine(guest: _Guest) -> _Guest:
+    """Refuse settings of a machine where none is named."""
+    if "machine" not in guest.model_fields_set and not guest.model_fields_set.isdisjoint(MACHINE):
+        raise PydanticCustomError("needs_machine", "expected these settings beside a machine")
+    return guest
+
+
+def merged(guest: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``guest`` with a backend's own settings in place of it.
+
+    A machine of its own drops what machines bring along, an image of its own drops the machine.
+    """
+    dropped: tuple[str, ...] = ()
+    if own.get("machine") is not None:
+        dropped = (*MACHINE, *BROUGHT)
+    elif own.get("image") is not None:
+        dropped = MACHINE
+    return {
+        **{key: value for key, value in guest.items() if key not in dropped},
+        **{key: value for key, value in own.items() if value is not None},
+    }
