@@ -201,7 +201,10 @@ def _digest(one: Recorded) -> str:
 
 def _application(one: Recorded) -> str:
     command = one.asked("command") or _list(one.of_guest("command"))
-    return " ".join(map(str, command)) if isinstance(command, list | tuple) else "the image's own command"
+    if isinstance(command, list | tuple):
+        return " ".join(map(str, command))
+    # That no command is asked for is recorded, too.
+    return "the image's own command" if one.find("experiment", "guest") is not None else ""
 
 
 def _list(text: str) -> Any:
