@@ -19,6 +19,7 @@ from vmvc import host
 from vmvc.contract import (
     Absent,
     Finding,
+    Guest,
     Instance,
     Metric,
     Observation,
@@ -133,6 +134,13 @@ class Interference(Metric):
         )
     )
 
+    def check(self, guest: Guest) -> Sequence[Finding]:
+        """Say where such a guest cannot be a victim; its figures will be absent."""
+        unfit = _unfit(guest)
+        if isinstance(unfit, Unavailable):
+            return (Finding("interference.unfit", Severity.WARNING, unfit.what, unfit.hint),)
+        return ()
+
     def seconds(self) -> float:
         loads = len(self.options.bullies)
         return LONGEST_WARM / 2 + self.options.window * (1 + loads) + (MARGIN + LONGEST_LEAD / 2) * loads
@@ -170,10 +178,9 @@ class Interference(Metric):
         """Return what the victim is asked for, or why nobody may be bullied here."""
         if scene.fleet is None:
             return Unavailable("there is no fleet to bully in")
-        if scene.guest.machine is not None:
-            return Unavailable("a machine that exists already is one, and a bully would be a second")
-        if not isinstance(scene.guest.ready, ReadyHttp):
-            return Unavailable("the victim is asked over HTTP, and guest.ready is no http probe")
+        page = _unfit(scene.guest)
+        if isinstance(page, Unavailable):
+            return page
         try:
             held = scene.instance.limits()
         except Unavailable as reason:
@@ -188,7 +195,7 @@ class Interference(Metric):
                 f"a bully of {show_bytes(memory)} would leave less than "
                 f"{show_bytes(floor)} of the host's free"
             )
-        return scene.guest.ready.http
+        return page
 
     def _calm(self, victim: Instance, page: Http, scene: Scene) -> Iterator[Finding]:
         """Ask until the victim is calm: what the readiness probe asked may still queue in its network."""
@@ -259,6 +266,21 @@ class Interference(Metric):
             case "network":
                 url = f"http://127.0.0.1:{page.port}{page.path}"
                 return Work('wget -q -O /dev/null "$3"', cpus, (url,))
+
+
+def _unfit(guest: Guest) -> Http | Unavailable:
+    """Return what such a guest is asked for as a victim, or why it cannot be one."""
+    if guest.machine is not None:
+        return Unavailable(
+            "a machine that exists already is one, and a bully would be a second",
+            hint="leave interference out, or compare guests that vmvc makes",
+        )
+    if not isinstance(guest.ready, ReadyHttp):
+        return Unavailable(
+            "the victim is asked over HTTP, and guest.ready is no http probe",
+            hint="let the guest serve a page: guest.ready: {http: {port: 80}}",
+        )
+    return guest.ready.http
 
 
 def _told(name: str, answers: Answers) -> Iterator[Observation]:
