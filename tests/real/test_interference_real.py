@@ -26,7 +26,7 @@ PINNED = replace(GUEST, cpuset=(max(os.sched_getaffinity(0)),))
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interference, "MARGIN", 0)
+    monkeypatch.setattr(interference, "MARGIN", 1)
     monkeypatch.setattr(interference, "WARM", 0.5)
     monkeypatch.setattr(interference, "CALM", 2)
 
@@ -70,7 +70,7 @@ def test_a_bully_on_the_same_cpu_hurts_and_a_quiet_neighbour_does_not() -> None:
     found = beside_both("docker")
     assert found["cpu_share"] < 0.75, found
     assert found["cpu_rate"] < 0.8 * found["disk_rate"], found
-    assert found["cpu_p99"] > found["disk_p50"]
+    assert found["cpu_p50"] > 0.8 * found["disk_p50"]
     assert {found["alone_finished"], found["cpu_finished"]} == {1}
 
 

@@ -17,7 +17,7 @@ from vmvc.metrics import limits
 from vmvc.metrics.limits import Limits, LimitsOptions
 from vmvc.spec import BUILT_IN_IMAGES, Exec, ReadyExec
 
-pytestmark = [pytest.mark.real("docker", "root"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real("docker", "root"), pytest.mark.timeout(300)]
 
 MIB = 2**20
 CLOCK = MonotonicClock()
@@ -41,7 +41,7 @@ def live(kind: str, guest: Guest = GUEST) -> Iterator[Instance]:
     try:
         instance.create()
         instance.start()
-        probes.wait(guest.ready, instance, None, CLOCK, CLOCK.now() + 90 * 10**9)
+        probes.wait(guest.ready, instance, None, CLOCK, CLOCK.now() + 150 * 10**9)
         yield instance
     finally:
         instance.destroy()

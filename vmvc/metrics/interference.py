@@ -238,10 +238,12 @@ class Interference(Metric):
             lead = min(LONGEST_LEAD, max(0.5, 2 * (scene.clock.now() - began) / 1e9))
             seconds = math.ceil(lead + self.options.window) + MARGIN
             argv = hogs.loops(work.line, seconds, work.loops, *work.arguments)
-            with Beside(bully, argv, seconds + GRACE) as hog:
+            with Beside(bully, argv, seconds + GRACE, scene.clock.now) as hog:
                 scene.clock.sleep(lead)
+                end = scene.clock.now() + round(self.options.window * 1e9)
                 answers = self._ask(victim, page, scene)
-                early = not hog.running and not answers.failed
+                # The last answer may well be later: what it waited for was there in the window.
+                early = hog.over is not None and hog.over < end
                 ended = hog.ended()
         except GuestDied as error:
             return Unavailable(f"the bully itself ended: {error.what}")
