@@ -19,7 +19,7 @@ from vmvc.backends.virtualbox_machine import end, find, forget, press_until_gone
 from vmvc.backends.virtualbox_manage import Manage
 from vmvc.backends.virtualbox_process import Process, daemons
 from vmvc.backends.virtualbox_settings import Template
-from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Limits, Processes, Tag
+from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Limits, Marks, Processes, Tag
 from vmvc.errors import (
     CleanupError,
     EngineError,
@@ -28,7 +28,7 @@ from vmvc.errors import (
     Unavailable,
     VmvcError,
 )
-from vmvc.images import VdiBoot
+from vmvc.images import MACHINE_LINES, VdiBoot
 
 FORWARDS_WITHIN: Final = 5.0
 """Seconds for a running machine to listen at its forwarded ports."""
@@ -58,6 +58,10 @@ class VirtualBoxInstance(Instance):
         self._channel: InitChannel | None = None
         self._ports: Mapping[int, int] = {}
         self._forwarded: set[int] = set()
+
+    def marks(self) -> Marks:
+        """Return the lines of vmvc's own init and of the kernel; a disk of one's own prints none of its."""
+        return Marks(MACHINE_LINES)
 
     def create(self) -> None:
         """Write the machine's files and have VirtualBox know it."""
