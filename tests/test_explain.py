@@ -69,7 +69,7 @@ def test_every_cell_has_a_source_or_a_reason(folder: Path) -> None:
         for row in table.rows:
             assert len(row.cells) == len(found.columns)
             for cell in row.cells:
-                assert bool(cell.text) != bool(cell.reason), (row.name, cell)
+                assert bool(cell.text) == bool(cell.source) != bool(cell.reason), (row.name, cell)
 
 
 def test_figures_are_those_of_the_summary(folder: Path) -> None:
@@ -130,6 +130,18 @@ def test_a_kernel_of_its_own_keeps_namespaces_apart() -> None:
 def test_a_fact_that_varies_is_none() -> None:
     cell = cells(made(FACTS, varies="isolation.pid_ns"), "pid namespace")["docker"]
     assert cell.reason == "isolation.pid_ns is not the same in every trial"
+
+
+def test_limits_that_were_tried_are_told() -> None:
+    tried = {
+        "limits.cpu_received": 1.004,
+        "limits.memory_reached": 117 * 2.0**20,
+        "limits.memory_killed": 1.0,
+    }
+    found = cells(made(tried), "limits, tried")["docker"]
+    assert found.text == "busy loops got 1.00 CPU, one program got 117 MiB and was killed"
+    assert found.source == tuple(tried)
+    assert cells(made(FACTS), "limits, tried")["docker"].reason == "the run does not measure limits"
 
 
 def test_levels_of_factors_come_before_the_guest(tmp_path: Path) -> None:

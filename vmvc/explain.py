@@ -205,7 +205,10 @@ def _application(one: Recorded) -> str:
     if one.machine:
         return f"what the machine {one.of_guest('existing_machine')} starts of itself"
     command = one.asked("command") or _list(one.of_guest("command"))
-    return " ".join(map(str, command)) if isinstance(command, list | tuple) else "the image's own command"
+    if isinstance(command, list | tuple):
+        return " ".join(map(str, command))
+    # That no command is asked for is recorded, too.
+    return "the image's own command" if one.find("experiment", "guest") is not None else ""
 
 
 def _list(text: str) -> Any:
@@ -320,6 +323,21 @@ def _limits(one: Recorded) -> str:
     return ""
 
 
+def _kept(one: Recorded) -> str:
+    """Say what hogs received where they asked for more."""
+    received, reached = one.figure("limits.cpu_received"), one.figure("limits.memory_reached")
+    if received is None and reached is None:
+        return ""
+    killed = one.figure("limits.memory_killed")
+    end = "" if killed is None else " and was killed" if killed else " and was refused more"
+    pids = one.figure("limits.pids_reached")
+    return _all(
+        "" if received is None else f"busy loops got {received:.2f} CPU",
+        "" if reached is None else f"one program got {size(reached)}{end}",
+        "" if pids is None else f"{pids:.0f} processes were started",
+    )
+
+
 def _union(one: Recorded) -> str:
     driver = one.of_engine("storage_driver")
     if driver:
@@ -345,6 +363,7 @@ def _mechanisms() -> Iterator[Question]:
         yield Question(f"{name} namespace", "Whether it is the guest's own.", _namespace(name))
     yield Question("cgroups", "How the host's kernel accounts for it.", _cgroups)
     yield Question("limits", "What is asked for, and what holds it.", _limits)
+    yield Question("limits, tried", "What hogs in the guest received that asked for more.", _kept)
     yield Question("union file system", "How instances share one image.", _union)
 
 

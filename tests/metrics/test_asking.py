@@ -70,7 +70,6 @@ def test_each_answer_is_timed_to_its_end() -> None:
     assert answers.failed == ""
     assert 3 <= len(answers.took) < 31
     assert answers.took[1] >= 0.05
-    assert answers.took[1] == max(answers.took)
     assert answers.seconds >= 0.3
     assert answers.rate == pytest.approx(len(answers.took) / answers.seconds)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -35,7 +36,7 @@ class Bounded(FakeInstance):
     """An instance with limits; hogs take ``lasts`` seconds, and single tries answer as ``tries`` says."""
 
     held: ClassVar[Limits] = HELD
-    lasts: ClassVar[float] = 0.3
+    lasts: ClassVar[float] = 0.7
     tries: ClassVar[Completed | VmvcError] = Completed(0, b"", b"")
     asked: ClassVar[list[tuple[int, Sequence[str]]]] = []
 
@@ -102,14 +103,14 @@ def scripted(monkeypatch: pytest.MonkeyPatch, *answers: Answers) -> None:
 
 
 def test_a_whole_trial_asks_the_victim_and_loads_the_other(run: Run) -> None:
-    outcome = run(window=0.15)
+    outcome = run()
     assert outcome.failure is None
     found = values(outcome)
     for name in ("alone", *LOADS):
         assert found[f"{name}_finished"] == 1
-        assert 0 < found[f"{name}_p50"] < 0.15
-        assert found[f"{name}_rate"] > 10
-    assert 0.05 < found["cpu_share"] < 20
+        assert 0 < found[f"{name}_p50"] < 0.5
+        assert found[f"{name}_rate"] > 1
+    assert 0.01 < found["cpu_share"] < 100
     assert {member for member, _ in Bounded.asked} == {2}
     assert len(Bounded.asked) == 2 * len(LOADS)
 
@@ -162,8 +163,9 @@ def test_a_victim_that_does_not_finish_has_that_as_its_value(
     assert not {"memory_rate", "memory_p50", "memory_p99"} & found.keys()
 
 
-def test_a_victim_that_fails_alone_is_not_bullied(run: Run) -> None:
-    outcome = run(fake={"dies_after": 0.03}, window=0.2)
+def test_a_victim_that_fails_alone_is_not_bullied(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, Answers([], 0.1, "connection refused"))
+    outcome = run()
     assert values(outcome) == {"alone_finished": 0}
     assert "the victim did not finish alone" in reasons(outcome)["cpu_finished"]
     assert Bounded.asked == []
@@ -207,6 +209,14 @@ def test_a_victim_without_a_page_cannot_be_asked(run: Run) -> None:
     with monkey.context() as patch:
         patch.setattr(Bounded, "run", FakeInstance.run)
         assert "no http probe" in reasons(run(guest=guest))["cpu_rate"]
+
+
+def test_a_guest_that_cannot_be_a_victim_is_told_before_the_first_trial() -> None:
+    metric = Interference(InterferenceOptions())
+    assert metric.check(GUEST) == ()
+    silent = replace(GUEST, ready=ReadyExec(exec=Exec(command=("true",))))
+    assert "no http probe" in metric.check(silent)[0].what
+    assert "exists already" in metric.check(replace(GUEST, machine="mine"))[0].what
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,14 @@ def test_where_no_limit_is_set_nothing_is_tried() -> None:
     )
     found = told(instance)
     assert set(found.values()) == {"the bare host limits nothing", limits._NO_KEY}
+    assert instance.asked == []
+
+
+def test_a_machine_of_the_users_is_left_alone() -> None:
+    instance = Promising()
+    scene = Scene({}, replace(GUEST, machine="mine"), instance, MonotonicClock())
+    found = list(Limits(LimitsOptions()).observe(scene))
+    assert all(isinstance(one, Absent) for one in found)
     assert instance.asked == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from vmvc.metrics import limits
 from vmvc.metrics.limits import Limits, LimitsOptions
 from vmvc.spec import BUILT_IN_IMAGES, Exec, ReadyExec
 
-pytestmark = [pytest.mark.real("docker", "root"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real("docker", "root"), pytest.mark.timeout(300)]
 
 MIB = 2**20
 CLOCK = MonotonicClock()
@@ -41,8 +41,10 @@ def live(kind: str, guest: Guest = GUEST) -> Iterator[Instance]:
     try:
         instance.create()
         instance.start()
-        probes.wait(guest.ready, instance, None, CLOCK, CLOCK.now() + 90 * 10**9)
-        yield instance
+        # A machine whose console nobody reads stops at its serial port.
+        with closing(probes.ConsoleTap(instance.console(), CLOCK)) as tap:
+            probes.wait(guest.ready, instance, tap, CLOCK, CLOCK.now() + 150 * 10**9)
+            yield instance
     finally:
         instance.destroy()
         backend.close()

@@ -6,6 +6,7 @@ itself: whoever runs it need not come back to end it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -70,20 +71,33 @@ def last_number(ended: Completed) -> int:
 class Beside:
     """A command in an instance while something else is looked at; leaving the context waits for its end."""
 
-    def __init__(self, instance: Instance, argv: Sequence[str], timeout: float) -> None:
+    def __init__(
+        self,
+        instance: Instance,
+        argv: Sequence[str],
+        timeout: float,
+        now: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.over: int | None = None
+        """When it ended, by ``now``; ``None`` while it runs."""
         self._work: Callable[[], Completed] = lambda: instance.run(argv, timeout=timeout)
+        self._now = now
         self._name = argv[0]
         self._thread = ThreadPoolExecutor(1, "vmvc-hog")
         self._future: Future[Completed] | None = None
 
     def __enter__(self) -> Beside:
         self._future = self._thread.submit(self._work)
+        self._future.add_done_callback(self._note_the_end)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._thread.shutdown()
+
+    def _note_the_end(self, _: Future[Completed]) -> None:
+        self.over = self._now()
 
     @property
     def running(self) -> bool:

@@ -19,6 +19,7 @@ from vmvc import host
 from vmvc.contract import (
     Absent,
     Finding,
+    Guest,
     Instance,
     Metric,
     Observation,
@@ -112,7 +113,7 @@ class Interference(Metric):
         for name in (ALONE, *LOADS)
         for beside in ["alone" if name == ALONE else f"beside {_WHAT[name]}"]
         for quantity in (
-            Quantity(f"{name}_rate", "1", "higher", f"Answers per second of the victim, {beside}."),
+            Quantity(f"{name}_rate", "1/s", "higher", f"Answers per second of the victim, {beside}."),
             Quantity(f"{name}_p50", "s", "lower", f"Median time of the victim's answers, {beside}."),
             Quantity(f"{name}_p99", "s", "lower", f"99th percentile of these times, {beside}."),
             Quantity(
@@ -132,6 +133,13 @@ class Interference(Metric):
             ),
         )
     )
+
+    def check(self, guest: Guest) -> Sequence[Finding]:
+        """Say where such a guest cannot be a victim; its figures will be absent."""
+        unfit = _unfit(guest)
+        if isinstance(unfit, Unavailable):
+            return (Finding("interference.unfit", Severity.WARNING, unfit.what, unfit.hint),)
+        return ()
 
     def seconds(self) -> float:
         loads = len(self.options.bullies)
@@ -170,10 +178,9 @@ class Interference(Metric):
         """Return what the victim is asked for, or why nobody may be bullied here."""
         if scene.fleet is None:
             return Unavailable("there is no fleet to bully in")
-        if scene.guest.machine is not None:
-            return Unavailable("a machine that exists already is one, and a bully would be a second")
-        if not isinstance(scene.guest.ready, ReadyHttp):
-            return Unavailable("the victim is asked over HTTP, and guest.ready is no http probe")
+        page = _unfit(scene.guest)
+        if isinstance(page, Unavailable):
+            return page
         try:
             held = scene.instance.limits()
         except Unavailable as reason:
@@ -188,7 +195,7 @@ class Interference(Metric):
                 f"a bully of {show_bytes(memory)} would leave less than "
                 f"{show_bytes(floor)} of the host's free"
             )
-        return scene.guest.ready.http
+        return page
 
     def _calm(self, victim: Instance, page: Http, scene: Scene) -> Iterator[Finding]:
         """Ask until the victim is calm: what the readiness probe asked may still queue in its network."""
@@ -231,10 +238,12 @@ class Interference(Metric):
             lead = min(LONGEST_LEAD, max(0.5, 2 * (scene.clock.now() - began) / 1e9))
             seconds = math.ceil(lead + self.options.window) + MARGIN
             argv = hogs.loops(work.line, seconds, work.loops, *work.arguments)
-            with Beside(bully, argv, seconds + GRACE) as hog:
+            with Beside(bully, argv, seconds + GRACE, scene.clock.now) as hog:
                 scene.clock.sleep(lead)
+                end = scene.clock.now() + round(self.options.window * 1e9)
                 answers = self._ask(victim, page, scene)
-                early = not hog.running and not answers.failed
+                # The last answer may well be later: what it waited for was there in the window.
+                early = hog.over is not None and hog.over < end
                 ended = hog.ended()
         except GuestDied as error:
             return Unavailable(f"the bully itself ended: {error.what}")
@@ -259,6 +268,21 @@ class Interference(Metric):
             case "network":
                 url = f"http://127.0.0.1:{page.port}{page.path}"
                 return Work('wget -q -O /dev/null "$3"', cpus, (url,))
+
+
+def _unfit(guest: Guest) -> Http | Unavailable:
+    """Return what such a guest is asked for as a victim, or why it cannot be one."""
+    if guest.machine is not None:
+        return Unavailable(
+            "a machine that exists already is one, and a bully would be a second",
+            hint="leave interference out, or compare guests that vmvc makes",
+        )
+    if not isinstance(guest.ready, ReadyHttp):
+        return Unavailable(
+            "the victim is asked over HTTP, and guest.ready is no http probe",
+            hint="let the guest serve a page: guest.ready: {http: {port: 80}}",
+        )
+    return guest.ready.http
 
 
 def _told(name: str, answers: Answers) -> Iterator[Observation]:

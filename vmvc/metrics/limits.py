@@ -55,6 +55,7 @@ BEGUN: Final = 10.0
 KILLED: Final = 128 + 9
 
 _NO_KEY: Final = "no limit is set: vmvc's language has no key for one"
+_YOURS: Final = "a machine that exists already may hold what matters: no hog is let loose in it"
 _UNTRIED: Final = "the limit on {} was not tried"
 
 
@@ -125,9 +126,9 @@ class Limits(Metric):
             "Processes and threads there were when no further one could be started.",
         ),
         Quantity("pids_kept", "1", "higher", "1 where these were at most the limit; else 0."),
-        Quantity("disk_rate_asked", "B", "neutral", "Bytes per second to disk that the guest is held to."),
+        Quantity("disk_rate_asked", "B/s", "neutral", "Bytes per second to disk that the guest is held to."),
         Quantity(
-            "network_rate_asked", "B", "neutral", "Bytes per second of network that the guest is held to."
+            "network_rate_asked", "B/s", "neutral", "Bytes per second of network that the guest is held to."
         ),
     )
 
@@ -141,9 +142,9 @@ class Limits(Metric):
         """
         instance = scene.instance
         try:
-            held = instance.limits()
+            held = instance.limits() if scene.guest.machine is None else _nothing(_YOURS)
         except Unavailable as reason:
-            held = Held(absent=dict.fromkeys(("cpus", "memory", "pids"), reason.what))
+            held = _nothing(reason.what)
         yield from self._cpu(scene, held)
         yield from _memory(scene, held)
         yield from _pids(instance, held)
@@ -354,6 +355,10 @@ def _less(after: int | Unavailable, before: int | Unavailable) -> int | Unavaila
 
 
 # --- what is not there ------------------------------------------------------------------------------------
+
+
+def _nothing(reason: str) -> Held:
+    return Held(absent=dict.fromkeys(("cpus", "memory", "pids"), reason))
 
 
 def _none(names: tuple[str, ...], held: Held, limit: str) -> Iterator[Absent]:

@@ -53,6 +53,14 @@ class SightTests(Lives):
             if self.has_processes:
                 assert self.cpus_of(instance) == {(cpu,)}
 
+    def test_limits_are_amounts_or_absent_with_a_reason(self) -> None:
+        held = self._ready().limits()
+        for name in ("cpus", "memory", "pids"):
+            limit = getattr(held, name)
+            assert (limit is None) == bool(held.absent.get(name)), (name, held)
+            assert limit is None or limit > 0, (name, held)
+        assert bool(held.held_by) or not any((held.cpus, held.memory, held.pids)), "who holds them"
+
     def test_the_cgroup_is_a_folder_with_memory_files(self) -> None:
         folder = self._ready().cgroup()
         if folder is not None:
