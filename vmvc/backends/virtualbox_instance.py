@@ -19,7 +19,7 @@ from vmvc.backends.virtualbox_machine import end, find, forget, press_until_gone
 from vmvc.backends.virtualbox_manage import Manage
 from vmvc.backends.virtualbox_process import Process, daemons
 from vmvc.backends.virtualbox_settings import Template
-from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Limits, Processes, Tag
+from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Limits, Marks, Processes, Tag
 from vmvc.errors import (
     CleanupError,
     EngineError,
@@ -28,7 +28,7 @@ from vmvc.errors import (
     Unavailable,
     VmvcError,
 )
-from vmvc.images import VdiBoot
+from vmvc.images import MACHINE_LINES, VdiBoot
 
 FORWARDS_WITHIN: Final = 5.0
 """Seconds for a running machine to listen at its forwarded ports."""
@@ -58,6 +58,16 @@ class VirtualBoxInstance(Instance):
         self._channel: InitChannel | None = None
         self._ports: Mapping[int, int] = {}
         self._forwarded: set[int] = set()
+
+    def marks(self) -> Marks:
+        """Return the lines of vmvc's own init and of the kernel; another system says less."""
+        if self._prepared is None or self._prepared.boot.medium is None:
+            own = ("init", "network", "exec", "stopped")
+            return Marks(
+                {"kernel": MACHINE_LINES["kernel"]},
+                dict.fromkeys(own, "a disk of one's own does not announce it"),
+            )
+        return Marks(MACHINE_LINES)
 
     def create(self) -> None:
         """Write the machine's files and have VirtualBox know it."""
@@ -95,7 +105,7 @@ class VirtualBoxInstance(Instance):
     def console(self) -> ByteStream:
         if self._console is None:
             raise Unavailable("only the process that started a machine can read its console")
-        return _Stream(self._console)
+        return SocketStream(self._console)
 
     def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
         """Run a command by the machine's second serial port, some 10 KB a second."""
@@ -205,7 +215,7 @@ def _blocks(paths: Iterator[Path]) -> int:
     return sum(one.st_blocks * BLOCK for one in (path.stat() for path in paths))
 
 
-class _Stream:
+class SocketStream:
     """A connected socket as a stream; whoever owns the socket closes it."""
 
     def __init__(self, connected: socket.socket) -> None:
