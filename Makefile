@@ -12,7 +12,7 @@ SHELL := bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench schemas pictures constraints engines venv down clean
+.PHONY: help demo test check bench fuzz schemas journals pictures notebook constraints engines venv validators down clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## list the commands
@@ -23,7 +23,7 @@ demo: engines venv  ## compare host, container and VM serving one web page (a fe
 	$(BIN)/vmvc run experiments/quickstart.yaml $(ARGS)
 
 test: ENGINE_FLAGS := --browser
-test: engines venv check  ## check, then every test, against real engines; ARGS='-k journal' narrows
+test: engines venv validators check  ## check, then every test, against real engines; ARGS='-k journal' narrows
 	@$(if $(strip $(ARGS)),echo 'test: pytest'; exec $(BIN)/pytest $(ARGS))
 	failed=0
 	echo 'test: pytest, all that needs no engine'
@@ -53,11 +53,24 @@ bench: engines venv  ## measure vmvc itself; never fails the build
 	@$(BIN)/pytest -q -s -p no:cacheprovider --timeout 1800 \
 	  -o python_files='bench_*.py' -o python_functions='bench_*' tests/bench $(ARGS)
 
+RUNS ?= 100000
+fuzz: venv  ## as many generated and mutated files as RUNS says (100000: some 15 minutes) against the loader
+	@echo 'fuzz: Hypothesis, half of them'
+	VMVC_FUZZ_EXAMPLES=$$(($(RUNS) / 10)) $(BIN)/pytest -q --timeout 7200 tests/test_load_fuzz.py
+	echo 'fuzz: atheris, by coverage, the other half'
+	$(BIN)/python -m tests.fuzz.guided -runs=$$(($(RUNS) / 2)) 2>&1 | grep -v -e REDUCE -e NEW
+
 schemas: venv  ## write schemas/ anew from the models
 	@$(BIN)/vmvc schema --write schemas/
 
 pictures: venv  ## take the README's pictures anew, in the browser
 	@VMVC_PICTURES=write $(BIN)/pytest -q -p no:cacheprovider tests/real/test_pictures.py
+
+notebook: venv  ## execute the example notebook anew on the reference run
+	@$(BIN)/python -m tests.notebook 2>/dev/null
+
+journals: venv  ## keep a run of this version in tests/files/journals, which later ones must read
+	@$(BIN)/python -m tests.journals
 
 constraints:  ## choose the newest allowed versions of all dependencies anew
 	@scratch=$$(mktemp -d)
@@ -96,6 +109,16 @@ venv:
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e ".[$$extras]" >$(VENV)/install.log 2>&1 \
 	  || { tail -n 20 $(VENV)/install.log >&2; echo 'venv: pip failed: see $(VENV)/install.log' >&2; exit 1; }
 	echo "$$wanted" >$(VENV)/.installed
+
+# Validators of bundles and citations; apart from vmvc's own environment, since they ask for older libraries.
+validators: venv
+	@wanted="$$(sha256sum <tests/validators.txt) $$($(BIN)/python -V)"
+	if [ "$$(cat $(VENV)/validators/.installed 2>/dev/null)" = "$$wanted" ]; then exit 0; fi
+	echo 'validators: installing into $(VENV)/validators (about 20 s)'
+	$(BIN)/python -m venv --clear $(VENV)/validators
+	$(VENV)/validators/bin/pip install -q --disable-pip-version-check -r tests/validators.txt >$(VENV)/install.log 2>&1 \
+	  || { tail -n 20 $(VENV)/install.log >&2; echo 'validators: pip failed: see $(VENV)/install.log' >&2; exit 1; }
+	echo "$$wanted" >$(VENV)/validators/.installed
 
 down:  ## remove what dead runs left, stop the engines that were started here and the guests on them
 	@if [ -x $(BIN)/vmvc ]; then $(BIN)/vmvc clean 2>/dev/null || true; fi

@@ -7,7 +7,9 @@ import json
 import re
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,10 +19,15 @@ from tests.command import vmvc as command
 from tests.compared import READY, run
 from tests.report import runs as made
 from vmvc import results
-from vmvc.errors import MissingSdk, ResultsError
+from vmvc.api import Kind
+from vmvc.errors import InputError, MissingSdk, ResultsError
+from vmvc.records import FindingRecord
 from vmvc.runs import overviews
+from vmvc.units import show
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+EXAMPLES = sorted((ROOT / "experiments").glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +74,158 @@ def test_trials_and_events(folder: Path) -> None:
     assert found.facts["run"] == found.id
     assert found.experiment.startswith("name: made")
     assert "<th>claim fast</th>" in found._repr_html_()
+
+
+KINDS: tuple[Kind, ...] = ("readings", "trials", "events", "summary")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pandas_and_polars_hold_the_same(folder: Path, kind: Kind) -> None:
+    run = vmvc.open_run(folder)
+    ours, theirs = run.frame(kind, "pandas"), run.frame(kind, "polars")
+    assert list(ours.columns) == theirs.columns
+    assert len(ours) == len(theirs) > 0
+    for name in theirs.columns:
+        values = [
+            None if absent else value for value, absent in zip(ours[name], ours[name].isna(), strict=True)
+        ]
+        assert values == theirs[name].to_list(), name
+    if kind == "readings":
+        assert ours.groupby(["condition", "metric", "quantity"])["value"].median().notna().all()
+
+
+def test_columns_keep_their_type_where_all_is_absent(tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars")
+    made.make(tmp_path / "run", backends=("docker",), count=2)
+    frame = vmvc.open_run(tmp_path / "run").frame("summary", "polars")
+    assert frame["p99"].dtype == polars.Float64
+    assert frame["needs"].dtype == polars.Int64
+    assert frame["reason"].dtype == polars.String
+    assert vmvc.open_run(tmp_path / "run").frame("summary")["p99"].isna().all()
+
+
+def test_exported_tables_read_back_the_same(folder: Path, tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars")
+    said = command("export", folder, "--output", "out", cwd=tmp_path)
+    assert said.code == 0, said.err
+    run = vmvc.open_run(folder)
+    for kind in KINDS:
+        back = polars.read_parquet(tmp_path / f"out/{kind}.parquet")
+        assert back.equals(run.frame(kind, "polars"))
+    arguments = ("export", folder, "--format", "csv", "--table", "readings", "--output", "out")
+    assert command(*arguments, cwd=tmp_path).code == 0
+    assert (tmp_path / "out/readings.csv").read_bytes() == (folder / "measurements.csv").read_bytes()
+    said = command(*arguments, cwd=tmp_path)
+    assert (said.code, "exists already" in said.err) == (2, True)
+    assert command(*arguments, "--force", cwd=tmp_path).code == 0
+
+
+def test_a_notebook_shows_the_summary_escaped(tmp_path: Path) -> None:
+    doubt = FindingRecord(code="x", severity="warning", what="<script>alert(1)</script>")
+    made.make(tmp_path / "run", backends=("docker", "kvm"), findings=[doubt])
+    shown = vmvc.open_run(tmp_path / "run")._repr_html_()
+    assert "&lt;script&gt;" in shown
+    assert "<script" not in shown
+    row = next(one for one in vmvc.open_run(tmp_path / "run").summary.rows if one.quantity == "ready")
+    assert f"<td>{show(row.median or 0, 's')}</td>" in shown
+    assert "more rows" in shown
+
+
+# --- experiments in code ----------------------------------------------------------------------------------
+
+GIVEN: dict[Any, Any] = {
+    "name": "coded",
+    "backends": {"fake": {"options": {"ready": "1ms"}}},
+    "metrics": ["startup"],
+    "trials": {"count": 2, "warmup": 0},
+}
+
+
+def test_an_experiment_in_code_runs_as_its_file_would(tmp_path: Path) -> None:
+    run = vmvc.run_experiment(GIVEN, results=tmp_path)
+    assert run.summary.measured == 2
+    assert run.changed == ()
+    assert (run.folder / "report.html").exists()
+    assert json.loads(run.experiment) == GIVEN
+    assert run.facts["experiment"]["trials"]["timeout"] == "3m"
+    again = vmvc.run_experiment(run.folder / "experiment.yaml", results=tmp_path, trials=1)
+    assert again.summary.trials == 1
+
+
+def test_a_run_in_a_thread_has_no_signals_and_measures(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(vmvc.run_experiment, GIVEN, results=tmp_path).result()
+    assert run.summary.measured == 2
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=[path.stem for path in EXAMPLES])
+def test_a_model_gives_the_experiment_that_it_was_read_from(path: Path) -> None:
+    loaded = vmvc.load_experiment(path)
+    again = vmvc.load_experiment(loaded.experiment, folder=path.parent)
+    assert again.experiment == loaded.experiment
+    given = vmvc.load_experiment(loaded.given, folder=path.parent)
+    assert given.experiment == loaded.experiment
+
+
+def test_faults_are_those_of_the_file_at_their_keys(tmp_path: Path) -> None:
+    bad = {
+        "name": "a b",
+        "backends": ["fake", "dokcer"],
+        "metrics": ["startup"],
+        "guest": {"memroy": "1GiB"},
+        "trials": {"count": 0},
+    }
+    with pytest.raises(InputError) as coded:
+        vmvc.load_experiment(bad)
+    path = tmp_path / "x.yaml"
+    path.write_text(json.dumps(bad))
+    with pytest.raises(InputError) as filed:
+        vmvc.load_experiment(path)
+    assert [(one.what, one.hint) for one in coded.value.faults] == [
+        (one.what, one.hint) for one in filed.value.faults
+    ]
+    assert [one.where for one in coded.value.faults] == [
+        "experiment: name", "experiment: backends[1]", "experiment: guest.memroy", "experiment: trials.count",
+    ]  # fmt: skip
+
+
+class Loop(dict[str, object]):
+    """Holds itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["guest"] = self
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (
+            {**GIVEN, "guest": {"memory": Decimal(3)}},
+            "guest.memory: expected what a file can say, got Dec",
+        ),
+        ({**GIVEN, "title": None}, "experiment: title: expected what a file can say, got nothing"),
+        ({"name": "x", 3: 4}, "experiment: expected text as a key, got 3"),
+        ({**GIVEN, "trials": {"pause": float("nan")}}, "experiment: trials.pause: expected a finite number"),
+        ({**GIVEN, "title": "\ud800"}, "experiment: title: expected text, got half a character"),
+        (Loop(), "nested deeper than"),
+        ([1, 2], "experiment"),
+        (3, "experiment"),
+        (b"name: x", "expected what a file can say"),
+        ({}, "experiment"),
+    ],
+)
+def test_what_no_file_could_say_is_one_clear_fault(bad: Any, words: str) -> None:
+    with pytest.raises(InputError) as raised:
+        vmvc.load_experiment(bad)
+    assert words in str(raised.value)
+
+
+def test_nothing_to_run_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="only: selects no condition"):
+        vmvc.run_experiment(GIVEN, results=tmp_path, only=["docker"])
 
 
 def test_a_missing_library_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def test_a_run_leaves_its_folder_and_prints_a_table(tmp_path: Path, fake: Callab
     run = run_of(tmp_path)
     assert {entry.name for entry in run.iterdir()} == {
         *("experiment.yaml", "run.json", "journal.jsonl", "measurements.csv", "summary.json"),
-        *("summary.csv", "claims.json", "report.html", "report.md", "logs"),
+        *("summary.csv", "claims.json", "report.html", "report.md", "logs", "SHA256SUMS"),
     }
     assert (run / "experiment.yaml").read_bytes() == path.read_bytes()
     about = json.loads((run / "run.json").read_text())
@@ -90,8 +90,9 @@ def test_quiet_prints_nothing(tmp_path: Path, fake: Callable[..., Path]) -> None
 
 def test_json_prints_only_json(tmp_path: Path, fake: Callable[..., Path]) -> None:
     said = vmvc("run", fake(), "--json", cwd=tmp_path)
-    *trials, summary = [json.loads(line) for line in said.out.splitlines()]
-    assert [trial["trial"] for trial in trials] == [1, 2, 3, 4]
+    *lines, summary = [json.loads(line) for line in said.out.splitlines()]
+    assert {line["record"] for line in lines} >= {"opened", "trial"}
+    assert [line["trial"] for line in lines if line["record"] == "trial"] == [1, 2, 3, 4]
     assert summary["measured"] == 4
 
 

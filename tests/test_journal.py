@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -104,13 +107,67 @@ def test_a_torn_record_longer_than_a_read_step_is_found(path: Path) -> None:
     assert list(journal.read(path)) == records
 
 
-def test_a_damaged_line_is_named(path: Path) -> None:
-    written(path, 3)
-    lines = path.read_bytes().splitlines(keepends=True)
-    lines[2] = lines[2].replace(b'"trial":2', b'"trial":"two"')
-    path.write_bytes(b"".join(lines))
-    with pytest.raises(ResultsError, match=r"journal\.jsonl:3: not a record: .*trial"):
+def test_a_line_that_is_no_record_is_named(path: Path) -> None:
+    lines = [run_record().model_dump_json(), '{"record":"trial","trial":"two"}']
+    path.write_text("".join(f"{line}\n" for line in lines))
+    with pytest.raises(ResultsError, match=r"journal\.jsonl:2: not a record: .*trial"):
         list(journal.read(path))
+
+
+def _swap(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:2], lines[3], lines[2], *lines[4:]]
+
+
+EDITS = {
+    "a number": (lambda lines: [*lines[:2], lines[2].replace(b'"block":2', b'"block":3'), *lines[3:]], [3]),
+    "two lines": (lambda lines: [one.replace(b'"block":2', b'"block":9') for one in lines], [3]),
+    "a line gone": (lambda lines: [*lines[:2], *lines[3:]], [3]),
+    "a line twice": (lambda lines: [*lines[:3], lines[2], *lines[3:]], [4]),
+    "two lines swapped": (_swap, [3, 4, 5]),
+    "the first": (lambda lines: [lines[0].replace(b'"seed":1', b'"seed":2'), *lines[1:]], [1]),
+    "a check gone": (lambda lines: [*lines[:2], lines[2][:-29] + b"}\n", *lines[3:]], [3, 4]),
+    "a foreign line": (lambda lines: [*lines[:2], b"{}\n", *lines[2:]], [3]),
+    "written anew": (lambda lines: [json.dumps(json.loads(one)).encode() + b"\n" for one in lines], [1]),
+    "several": (
+        lambda lines: [lines[0], *(one.replace(b"fake", b"real") for one in lines[1:])],
+        [2, 3, 4, 5],
+    ),
+}
+
+
+@pytest.mark.parametrize(("edit", "named"), EDITS.values(), ids=EDITS)
+def test_every_line_that_was_edited_is_named_and_none_is_used(
+    path: Path, edit: Callable[[list[bytes]], list[bytes]], named: list[int]
+) -> None:
+    written(path, 4)
+    path.write_bytes(b"".join(edit(path.read_bytes().splitlines(keepends=True))))
+    with pytest.raises(ResultsError, match="no number is made of an edited journal") as raised:
+        list(journal.read(path))
+    assert re.findall(r"journal\.jsonl:(\d+)", raised.value.what) == [str(number) for number in named]
+
+
+def test_checks_go_on_after_a_journal_is_opened_again(path: Path) -> None:
+    written(path, 1)
+    with Journal(path) as book:
+        book.append(trial_record(2))
+    assert len(list(journal.read(path))) == 3
+    assert list(journal.changed(path)) == []
+
+
+def test_a_journal_without_checks_is_read_and_can_be_taken_up(path: Path) -> None:
+    path.write_text(f"{run_record().model_dump_json(exclude_none=True)}\n")
+    with Journal(path) as book:
+        book.append(trial_record(1))
+        book.append(trial_record(2))
+    assert len(list(journal.read(path))) == 3
+
+
+def test_a_journal_with_checks_from_its_first_line_cannot_lose_them(path: Path) -> None:
+    with Journal(path) as book:
+        book.append(run_record(about_sha256="0" * 64))
+    path.write_bytes(path.read_bytes()[:-29] + b"}\n")
+    with pytest.raises(ResultsError, match=r"journal\.jsonl:1: changed since it was written"):
+        journal.head(path)
 
 
 @pytest.mark.parametrize("shape", ["same", "unknown"])

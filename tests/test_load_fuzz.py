@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from datetime import timedelta
@@ -26,7 +27,10 @@ GOOD = {
 PYDANTIC = re.compile(
     r"Input should|valid (string|integer|number|dictionary)|\[type=|pydantic|Field required"
 )
-in_good_time = settings(deadline=timedelta(seconds=5), max_examples=300)
+in_good_time = settings(
+    deadline=timedelta(seconds=5), max_examples=int(os.environ.get("VMVC_FUZZ_EXAMPLES", "300"))
+)
+"""``make fuzz`` raises the number of examples of each test."""
 
 
 @cache

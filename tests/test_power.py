@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.command import vmvc
+from tests.edited import unchecked
 from vmvc import load
 from vmvc.errors import ResultsError
 from vmvc.journal import Journal
@@ -103,7 +104,7 @@ def test_the_pilot_that_is_named_tells_the_time_not_a_newer_run(
 ) -> None:
     run = pilot(VALUES, name="older")
     newer = pilot({"a": [1.0] * 9, "b": [1.0] * 9}, name="run")
-    text = (newer / "journal.jsonl").read_text()
+    text = unchecked(newer / "journal.jsonl").read_text()
     (newer / "journal.jsonl").write_text(text.replace("2026-11-25T10:00:0", "2026-11-25T09:00:0"))
     needs = needs_of(loaded, plan_of(loaded), run, 0.02)
     costs = [one for one in costs_of(loaded, needs, run, ()) if one.trials is not None]

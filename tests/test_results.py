@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from tests.edited import unchecked
 from vmvc import results
 from vmvc.cli.summary import print_summary
 from vmvc.errors import ResultsError, StorageError
@@ -200,7 +201,7 @@ def test_two_runs_in_one_journal_are_refused(folder: Callable[..., Path]) -> Non
 
 def test_a_run_of_an_older_version_is_compared_with_its_first_backend(folder: Callable[..., Path]) -> None:
     where = folder(*(trial(number) for number in range(1, 8)))
-    text = (where / "journal.jsonl").read_text()
+    text = unchecked(where / "journal.jsonl").read_text()
     assert '"baseline":""' in text
     (where / "journal.jsonl").write_text(text.replace('"baseline":"",', "").replace('"options":{},', ""))
     summary = results.summarise(where / "journal.jsonl")
@@ -359,7 +360,7 @@ def test_columns_that_a_later_trial_adds_are_there_for_all(folder: Callable[...,
 
 def test_a_journal_of_before_there_were_series_has_none(folder: Callable[..., Path]) -> None:
     where = folder(trial(1))
-    path = where / "journal.jsonl"
+    path = unchecked(where / "journal.jsonl")
     path.write_text(path.read_text().replace(',"series":[]', ""))
     assert "series" not in path.read_text()
     assert results.rebuild(where).measured == 1

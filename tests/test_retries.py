@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import vmvc
+from tests.edited import unchecked
 from tests.test_runner import GUEST, Bench, Stops
 from vmvc import journal, results
 from vmvc.attempts import attempts_of, trials_of
@@ -155,7 +156,7 @@ def test_attempts_out_of_order_are_refused(
 
 def test_a_journal_from_before_there_were_attempts_still_loads(tmp_path: Path) -> None:
     finished = run(tmp_path, load(tmp_path, "", ""))
-    path = finished.folder / "journal.jsonl"
+    path = unchecked(finished.folder / "journal.jsonl")
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     for line in lines:
         for key in ("attempt", "pause"):
@@ -258,7 +259,7 @@ def test_the_pause_is_in_the_estimate_and_that_of_an_earlier_run_is_not(
         return float(json.loads(said.out.splitlines()[0])["estimated_seconds"])
 
     assert seconds("1h") == pytest.approx(4 * (3600 + 0.3))
-    journal_of = run(tmp_path, load(tmp_path, "", "")).folder / "journal.jsonl"
+    journal_of = unchecked(run(tmp_path, load(tmp_path, "", "")).folder / "journal.jsonl")
     head, *trials = [json.loads(line) for line in journal_of.read_text().splitlines()]
     head["pause"] = 1000.0
     for number, one in enumerate(trials):

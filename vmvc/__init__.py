@@ -4,7 +4,8 @@ Reading order for a newcomer: ``spec`` (what a file may say), ``contract`` (what
 (what will run), ``trial`` (how one life of an instance runs), ``runner`` (the loop), ``journal`` and
 ``results`` (what is kept), ``claims`` (what it says), ``cli`` (the commands).
 
-``open_run`` and ``Run`` are for code and notebooks; they are imported when they are asked for (``api``).
+``open_run``, ``run_experiment``, ``load_experiment``, ``Experiment`` and ``Run`` are for code and notebooks;
+they are imported when they are asked for (``api``). ``load`` and ``run`` are modules, hence these names.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vmvc.api import Run, open_run
+    from vmvc.api import Run, load_experiment, open_run, run_experiment
+    from vmvc.spec import Experiment
 
-__all__ = ["Run", "__version__", "open_run"]
+__all__ = ["Experiment", "Run", "__version__", "load_experiment", "open_run", "run_experiment"]
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    if name not in ("Run", "open_run"):
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 

@@ -1,28 +1,34 @@
 """A run's folder -> its trials, readings, events and statistics for Python code and notebooks.
 
-``vmvc.open_run`` is the door. Everything is read when it is asked for, from the journal, and nothing
-is written.
+``vmvc.open_run`` is the door to a run that there is: everything is read when it is asked for, from the
+journal, and nothing is written. ``vmvc.run_experiment`` measures, as ``vmvc run`` does, and returns the run.
 """
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args, get_type_hints
 
-from vmvc import attempts, journal, results, runs
-from vmvc.errors import MissingSdk, ResultsError
+from vmvc import attempts, checksums, journal, report, results, runs
+from vmvc.building import Source, load_experiment
+from vmvc.errors import Fault, InputError, MissingSdk, ResultsError
+from vmvc.notebook import html_of
 from vmvc.plan import show_level
-from vmvc.records import FindingRecord, RunRecord, Summary, TrialRecord
+from vmvc.records import FindingRecord, RunRecord, Summary, SummaryRow, TrialRecord
 from vmvc.records_claims import VerdictRecord
-from vmvc.spec import Level
+from vmvc.run import plan_of, start
+from vmvc.spec import Experiment, Level
+from vmvc.watching import RunWatcher, Silent
+
+__all__ = ["EventRow", "Experiment", "ReadingRow", "Run", "load_experiment", "open_run", "run_experiment"]
 
 Kind = Literal["readings", "trials", "events", "summary"]
 Library = Literal["pandas", "polars"]
+KINDS: Final[tuple[Kind, ...]] = ("readings", "trials", "events", "summary")
 
 TRIAL_COLUMNS: Final = (
     *results.SERIES_COLUMNS,
@@ -167,25 +173,42 @@ class Run:
 
         Raises: MissingSdk where the library is not installed; ValueError for another kind or library.
         """
-        tables = {
-            "readings": self._reading_table,
-            "trials": self._trial_table,
-            "events": self._event_table,
-            "summary": self._summary_table,
-        }
-        if kind not in tables:
-            raise ValueError(f"expected a kind of {', '.join(tables)}, got {kind!r}")
+        if kind not in KINDS:
+            raise ValueError(f"expected a kind of {', '.join(KINDS)}, got {kind!r}")
         if library not in ("pandas", "polars"):
             raise ValueError(f"expected pandas or polars, got {library!r}")
         try:
             frames = import_module(library)
         except ImportError as error:
             raise MissingSdk(f"{library} is not installed: {error}", hint=f"pip install {library}") from error
-        columns, rows = tables[kind]()
+        table = self.table(kind)
+        cells = list(table.rows)
+        columns = {name: [row[at] for row in cells] for at, name in enumerate(table.types)}
+        if library == "polars":
+            types = {float: frames.Float64, int: frames.Int64, bool: frames.Boolean, str: frames.String}
+            schema = {name: types[kind] for name, kind in table.types.items()}
+            return frames.DataFrame(columns, schema=schema)
+        kept = {float: "float64", int: "Int64", bool: "bool"}
+        made = frames.DataFrame(columns, columns=list(table.types))
+        return made.astype({name: kept[kind] for name, kind in table.types.items() if kind in kept})
+
+    def table(self, kind: Kind = "readings") -> Table:
+        """Return what a frame of that kind holds, without any library."""
+        tables = {
+            "readings": self._reading_table,
+            "trials": self._trial_table,
+            "events": self._event_table,
+            "summary": self._summary_table,
+        }
+        types, rows = tables[kind]()
         factors = results.factors_of(self.head)
-        names = [*columns, *factors]
-        cells = [[*row, *_levels(levels, factors)] for row, levels in rows]
-        return frames.DataFrame({name: [row[at] for row in cells] for at, name in enumerate(names)})
+        cells = ([*row, *_levels(levels, factors)] for row, levels in rows)
+        return Table({**types, **dict.fromkeys(factors, str)}, cells)
+
+    @property
+    def changed(self) -> tuple[Fault, ...]:
+        """Files of the folder that are not as they were written; edited lines of the journal are errors."""
+        return tuple(checksums.changed(self.folder))
 
     def _repr_html_(self) -> str:
         summary = self.summary
@@ -198,8 +221,7 @@ class Run:
             ("conditions", ", ".join(dict.fromkeys(row.condition for row in summary.rows))),
             *(("claim " + one.id, one.sentence) for one in self.verdicts),
         ]
-        cells = "".join(f"<tr><th>{html.escape(a)}</th><td>{html.escape(b)}</td></tr>" for a, b in lines)
-        return f"<table>{cells}</table>"
+        return html_of(lines, summary)
 
     def __repr__(self) -> str:
         return f"<Run {self.name} {self.id}>"
@@ -208,35 +230,51 @@ class Run:
         where = (trial.trial, trial.block, trial.position)
         return (self.id, *where, trial.warmup, trial.backend, trial.condition)
 
-    def _reading_table(self) -> _Table:
-        columns = results.MEASUREMENT_COLUMNS
-        rows = [([getattr(row, name) for name in columns], row.factors) for row in self.readings()]
-        return columns, rows
+    def _reading_table(self) -> _Rows:
+        types = _types(ReadingRow, results.MEASUREMENT_COLUMNS)
+        return types, (([getattr(row, name) for name in types], row.factors) for row in self.readings())
 
-    def _event_table(self) -> _Table:
-        rows = [([getattr(row, name) for name in EVENT_COLUMNS], row.factors) for row in self.events()]
-        return EVENT_COLUMNS, rows
+    def _event_table(self) -> _Rows:
+        types = _types(EventRow, EVENT_COLUMNS)
+        return types, (([getattr(row, name) for name in types], row.factors) for row in self.events())
 
-    def _trial_table(self) -> _Table:
-        rows = []
+    def _trial_table(self) -> _Rows:
+        types = _types(ReadingRow, results.SERIES_COLUMNS) | {"attempt": int}
+        return {name: types.get(name, str) for name in TRIAL_COLUMNS}, self._trial_rows()
+
+    def _trial_rows(self) -> Iterator[tuple[list[Any], Mapping[str, Level]]]:
         for one in self.trials():
             bad = one.failure
             why = (None, None, None) if bad is None else (bad.phase, bad.error, bad.reason)
             rest = (one.attempt, one.instance, one.wall, one.outcome)
-            rows.append(([*self._left(one), *rest, *why], one.factors))
-        return TRIAL_COLUMNS, rows
+            yield [*self._left(one), *rest, *why], one.factors
 
-    def _summary_table(self) -> _Table:
-        columns = results.SUMMARY_COLUMNS
-        rows = []
-        for row in self.summary.rows:
-            cells = row.model_dump() | {"flags": " ".join(row.flags)}
-            rows.append(([cells[name] for name in columns], row.factors))
-        return columns, rows
+    def _summary_table(self) -> _Rows:
+        types = _types(SummaryRow, results.SUMMARY_COLUMNS)
+        return types, (
+            ([cells[name] for name in types], row.factors)
+            for row in self.summary.rows
+            for cells in [row.model_dump() | {"flags": " ".join(row.flags)}]
+        )
 
 
-_Table = tuple[tuple[str, ...], list[tuple[list[Any], Mapping[str, Level]]]]
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns, each with the type of what it holds where it holds anything, and rows in their order."""
+
+    types: Mapping[str, type]
+    rows: Iterable[list[Any]]
+
+
+_Rows = tuple[dict[str, type], Iterable[tuple[list[Any], Mapping[str, Level]]]]
 """Columns, and of each row its cells and its factors' levels."""
+
+
+def _types(shape: type, columns: Iterable[str]) -> dict[str, type]:
+    """Return the plain type of each column, from what the shape declares; text where it is anything else."""
+    hints = get_type_hints(shape)
+    plain = {name: {*get_args(hints[name]), hints[name]} & {float, int, bool, str} for name in columns}
+    return {name: next(iter(found), str) for name, found in plain.items()}
 
 
 def _levels(levels: Mapping[str, Level], factors: tuple[str, ...]) -> list[str | None]:
@@ -249,3 +287,29 @@ def open_run(path: str | Path) -> Run:
     Raises: ResultsError where there is no run, or one of another version.
     """
     return Run(runs.newest(Path(path)))
+
+
+def run_experiment(
+    experiment: Source,
+    *,
+    results: str | Path = "results",
+    only: Iterable[str] = (),
+    trials: int | None = None,
+    wait: bool = False,
+    watcher: RunWatcher | None = None,
+) -> Run:
+    """Measure an experiment on real engines, as ``vmvc run`` does, and return its run.
+
+    ``experiment``: a file, what a file would say, or a model; ``watcher`` is told what happens, by default
+    nobody. An interrupt ends the trial in good order.
+
+    Raises: InputError with every fault; EngineError, ImageError, ResultsError, StorageError, CleanupError;
+    Interrupted, and ``vmvc run --resume`` goes on.
+    """
+    loaded = load_experiment(experiment)
+    plan = plan_of(loaded, only=tuple(only), count=trials)
+    if not len(plan):
+        raise InputError(Fault("selects no condition", "only", hint="vmvc plan lists them"))
+    finished = start(loaded, plan, Path(results), watcher or Silent(), wait=wait)
+    report.write(finished.folder, finished.summary)
+    return Run(finished.folder)

@@ -9,7 +9,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from vmvc import journal, results, schema
+from vmvc import checksums, journal, results, schema
 from vmvc.errors import Fault, ResultsError
 
 
@@ -21,6 +21,8 @@ def audit(folder: Path) -> Iterator[Fault]:
         found = True
         yield fault
     if not found:
+        judged = {"summary.json", "claims.json"}
+        yield from (one for one in checksums.changed(folder) if Path(one.source).name not in judged)
         yield from _faults_of_derived(folder, "summary", _summary)
         yield from _faults_of_derived(folder, "claims", _claims)
 
@@ -56,8 +58,12 @@ def _faults_of_journal(path: Path) -> Iterator[Fault]:
     except ResultsError as error:
         yield Fault(error.what, hint=error.hint)
         return
+    changed = set(journal.changed(path))
     with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, 1):
+            if number in changed:
+                what = "changed since it was written, or a line before it is gone"
+                yield Fault(what, str(path), number, hint="restore the file from a copy")
             if not line.endswith("\n"):
                 hint = f"vmvc run --resume {path.parent}"
                 yield Fault("the last line is torn: the run was killed", str(path), number, hint=hint)

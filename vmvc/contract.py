@@ -137,6 +137,9 @@ class Event:
     resolution: float = 0.0
 
 
+MOST_OUTPUT: Final = 16 * 2**20
+"""Most bytes that a command in an instance may print to either stream; one that prints more is ended."""
+
 EVENTS: Final = (
     *("requested", "created", "started", "console", "kernel", "init", "network", "exec", "ready"),
     *("stop_requested", "stopped", "gone"),
@@ -457,7 +460,8 @@ class Instance(ABC):
 
         A command that cannot be found ends with 127.
 
-        Raises: Unavailable where there is no way in; DeadlineExceeded after ``timeout`` seconds.
+        Raises: Unavailable where there is no way in; DeadlineExceeded after ``timeout`` seconds; StepFailed
+        where it prints more than ``MOST_OUTPUT``. In both cases it is ended.
         """
 
     @abstractmethod

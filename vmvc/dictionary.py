@@ -59,6 +59,14 @@ OWN_UNITS: Final = {
     "rows": "each by its column",
 }
 """Key -> its unit, where neither its type nor its meaning says it."""
+OWN_COLUMNS: Final = {
+    "iteration": ("1", "Place of the value among those of its trial, from 1.", "always there"),
+    "discarded": (
+        *("true or false", "True for an iteration that only warmed up, and is in no statistic."),
+        "always there",
+    ),
+}
+"""Column of a table that is no field of a record -> unit, meaning, absence."""
 _SECONDS: Final = re.compile(r"\bseconds\b", re.IGNORECASE)
 _ABSENT: Final = re.compile(r"(?:^|[;,.] )((?:absent|empty|none|null)\b[^;.]*)", re.IGNORECASE)
 
@@ -116,6 +124,7 @@ def _tables() -> Iterator[tuple[str, list[Row]]]:
     shapes = (TrialRecord, ReadingRecord, RunRecord)
     yield "`measurements.csv`", [*_columns(results.MEASUREMENT_COLUMNS, shapes), _factors()]
     yield "`summary.csv`", [*_columns(results.SUMMARY_COLUMNS, (SummaryRow,)), _factors()]
+    yield "`iterations.csv`", [*_columns(results.ITERATION_COLUMNS, shapes), _factors()]
     yield "`series-METRIC.csv`", [
         *_columns(results.SERIES_COLUMNS, shapes),
         ("each column of the metric", "by `series.columns` in `journal.jsonl`", "What the metric took.",
@@ -126,6 +135,9 @@ def _tables() -> Iterator[tuple[str, list[Row]]]:
 
 def _columns(names: Sequence[str], shapes: Sequence[type[BaseModel]]) -> Iterator[Row]:
     for name in names:
+        if name in OWN_COLUMNS:
+            yield f"`{name}`", *OWN_COLUMNS[name]
+            continue
         field = next(shape.model_fields[name] for shape in shapes if name in shape.model_fields)
         yield _row(
             name, field, absent="there is no value; `journal.jsonl` says why" if name == "value" else ""

@@ -121,6 +121,9 @@ def read(path: Path) -> Loaded:
             text = file.read(LARGEST + 1)
     except (OSError, ValueError) as error:
         raise InputError(_unreadable(path, error)) from error
+    if text.startswith(b"PK\x03\x04"):
+        hint = "vmvc run takes it where it is a bundle"
+        raise InputError(Fault("this is a ZIP file", str(path), hint=hint))
     return loads(text, str(path), path.absolute().parent)
 
 

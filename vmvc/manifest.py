@@ -33,8 +33,10 @@ def digest(source: bytes) -> str:
     return hashlib.sha256(source).hexdigest()
 
 
-def head_of(loaded: Loaded, plan: Plan, run: str, findings: Sequence[Finding]) -> RunRecord:
-    """Return the journal's first record.
+def head_of(
+    loaded: Loaded, plan: Plan, run: str, findings: Sequence[Finding], about: bytes = b""
+) -> RunRecord:
+    """Return the journal's first record; ``about``: what run.json holds, where there is one.
 
     Raises: ResultsError where a run that a claim refers to cannot be read any more.
     """
@@ -42,6 +44,7 @@ def head_of(loaded: Loaded, plan: Plan, run: str, findings: Sequence[Finding]) -
         version=VERSION,
         run=run,
         experiment_sha256=digest(loaded.source),
+        about_sha256=digest(about) if about else "",
         name=loaded.experiment.name,
         seed=plan.settings.seed,
         pause=plan.settings.pause,

@@ -25,6 +25,16 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class Line(Record):
+    """One line of the journal; ``check`` stands last in it."""
+
+    check: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{16}$",
+        description="Digest of this line without it and the line before's; absent in older runs.",
+    )
+
+
 class EventRecord(Record):
     """One instant of a trial."""
 
@@ -159,7 +169,7 @@ class Failure(Record):
     hint: str = Field(default="", description="What to do about it.")
 
 
-class TrialRecord(Record):
+class TrialRecord(Line):
     """One trial that has ended, measured or failed."""
 
     record: Literal["trial"] = Field(default="trial", description="Kind of this line.")
@@ -225,13 +235,16 @@ class ReferenceRecord(Record):
     )
 
 
-class RunRecord(Record):
+class RunRecord(Line):
     """First line of a journal: what the run is."""
 
     record: Literal["run"] = Field(default="run", description="Kind of this line.")
     version: int = Field(description="Version of the shapes in this folder.")
     run: str = Field(description="Id of the run.")
     experiment_sha256: str = Field(description="Digest of experiment.yaml, as given.")
+    about_sha256: str = Field(
+        default="", description="Digest of run.json, as written; absent in runs of older versions."
+    )
     name: str = Field(description="Name of the experiment.")
     seed: int = Field(description="Seed of the order.")
     pause: float = Field(default=0.0, ge=0, description="Idle seconds before each trial.")
@@ -273,7 +286,7 @@ class RunRecord(Record):
     )
 
 
-class ResumeRecord(Record):
+class ResumeRecord(Line):
     """The run was taken up again."""
 
     record: Literal["resume"] = Field(default="resume", description="Kind of this line.")
@@ -299,7 +312,7 @@ class StepRecord(Record):
     )
 
 
-class StopRecord(Record):
+class StopRecord(Line):
     """A condition needs no more trials: the decision, and the way to it."""
 
     record: Literal["stop"] = Field(default="stop", description="Kind of this line.")

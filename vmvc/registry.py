@@ -21,8 +21,10 @@ BACKENDS: Final[Mapping[str, str]] = {
     "virtualbox": "vmvc.backends.virtualbox:VirtualBoxBackend",
 }
 METRICS: Final[Mapping[str, str]] = {
+    "burst": "vmvc.metrics.burst:Burst",
     "density": "vmvc.metrics.density:Density",
     "disk": "vmvc.metrics.disk:Disk",
+    "interference": "vmvc.metrics.interference:Interference",
     "isolation": "vmvc.metrics.isolation:Isolation",
     "limits": "vmvc.metrics.limits:Limits",
     "memory": "vmvc.metrics.memory:Memory",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Final
 
 from pydantic_core import PydanticCustomError
 
-from vmvc import durable, journal, seal, stats
+from vmvc import checksums, claims, durable, journal, seal, stats
 from vmvc.attempts import Attempts, attempts_of, stops_of, trials_of, with_last
 from vmvc.comparisons import beaten_hosts, comparisons, trends
 from vmvc.errors import ResultsError, StorageError
@@ -29,6 +28,7 @@ from vmvc.records import (
 )
 from vmvc.records_claims import VERDICTS, VerdictRecord
 from vmvc.rows import Cell, flagged, row_of
+from vmvc.sheet import SheetWriter
 from vmvc.spec import Level, Trials
 from vmvc.stopping import says
 
@@ -47,6 +47,8 @@ SUMMARY_COLUMNS: Final = (
     *("iterations", "sd_within", "sd_between", "iterations_best", "flags", "reason"),
 )
 
+DERIVED: Final = ("measurements.csv", "summary.json", "summary.csv", "claims.json")
+
 Key = tuple[str, str, str]
 """Condition, metric, quantity."""
 
@@ -64,8 +66,8 @@ def rebuild(folder: Path) -> Summary:
         durable.write(folder / "summary.json", summary.model_dump_json(exclude_none=True, indent=1) + "\n")
         durable.write(folder / "summary.csv", _summary_csv(head, summary))
         durable.write(folder / "claims.json", found)
-        _write_series(folder, head, path)
-        _write_iterations(folder / "iterations.csv", head, path)
+        lists = [*_write_series(folder, head, path), *_write_iterations(folder, head, path)]
+        checksums.write(folder, [*checksums.INPUTS, *DERIVED, *lists])
     except OSError as error:
         raise StorageError(
             f"{folder}: the results cannot be written: {error.strerror}; the journal is whole",
@@ -100,7 +102,6 @@ def verdicts(path: Path) -> tuple[VerdictRecord, ...]:
     head = journal.head(path)
     if not head.claims:
         return ()
-    from vmvc import claims
 
     try:
         return claims.verdicts(head, list(conditions_of(head)), trials_of(path))
@@ -296,10 +297,10 @@ def _write_measurements(path: Path, head: RunRecord, source: Path) -> None:
     factors = factors_of(head)
     units = {(one.metric, one.quantity): one.unit for one in head.quantities}
     with durable.writing(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*MEASUREMENT_COLUMNS, *factors])
+        writer = SheetWriter(file)
+        writer.row([*MEASUREMENT_COLUMNS, *factors])
         for trial in trials_of(source):
-            writer.writerows(_measurements(head.run, trial, factors, units))
+            writer.rows(_measurements(head.run, trial, factors, units))
 
 
 def _measurements(
@@ -330,8 +331,8 @@ def _right(trial: TrialRecord, factors: Iterable[str]) -> list[str]:
     return [show_level(trial.factors[path]) if path in trial.factors else "" for path in factors]
 
 
-def _write_series(folder: Path, head: RunRecord, source: Path) -> None:
-    """Write a file for each metric that took series; a run without any has none."""
+def _write_series(folder: Path, head: RunRecord, source: Path) -> list[str]:
+    """Write a file for each metric that took series and return their names; a run without any has none."""
     factors = factors_of(head)
     columns: dict[str, dict[str, str]] = defaultdict(dict)
     for trial in trials_of(source):
@@ -339,44 +340,47 @@ def _write_series(folder: Path, head: RunRecord, source: Path) -> None:
             columns[series.metric].update(series.columns)
     for metric, names in columns.items():
         with durable.writing(folder / f"series-{metric}.csv") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([*SERIES_COLUMNS, *names, *factors])
+            writer = SheetWriter(file)
+            writer.row([*SERIES_COLUMNS, *names, *factors])
             for trial in trials_of(source):
                 left, right = _left(head.run, trial), _right(trial, factors)
                 for series in trial.series:
                     if series.metric != metric:
                         continue
                     for row in series.rows:
-                        writer.writerow([*left, *(_cell(row.get(name)) for name in names), *right])
+                        writer.row([*left, *(_cell(row.get(name)) for name in names), *right])
+    return [f"series-{metric}.csv" for metric in columns]
 
 
-def _write_iterations(path: Path, head: RunRecord, source: Path) -> None:
-    """Write the values within trials, those to discard first; a run without any has no such file."""
+def _write_iterations(folder: Path, head: RunRecord, source: Path) -> list[str]:
+    """Write the values within trials, those to discard first; return the file's name, none without any."""
     if not any(one.rule for one in head.quantities):
-        return
+        return []
+    path = folder / "iterations.csv"
     factors = factors_of(head)
     with durable.writing(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*ITERATION_COLUMNS, *factors])
+        writer = SheetWriter(file)
+        writer.row([*ITERATION_COLUMNS, *factors])
         for trial in trials_of(source):
             left, right = _left(head.run, trial), _right(trial, factors)
             for one in trial.readings:
                 numbered = enumerate([*(one.warmups or ()), *(one.iterations or ())], 1)
                 about, early = [*left, one.metric, one.quantity], len(one.warmups or ())
-                writer.writerows(
+                writer.rows(
                     [*about, str(place), show_level(place <= early), number(value), one.unit, *right]
                     for place, value in numbered
                 )
+    return [path.name]
 
 
 def _summary_csv(head: RunRecord, summary: Summary) -> str:
     factors = factors_of(head)
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*SUMMARY_COLUMNS, *factors])
+    writer = SheetWriter(text)
+    writer.row([*SUMMARY_COLUMNS, *factors])
     for row in summary.rows:
         cells = row.model_dump()
-        writer.writerow(
+        writer.row(
             [
                 *(_cell(cells[column]) for column in SUMMARY_COLUMNS),
                 *(_cell(row.factors.get(path)) for path in factors),

@@ -12,9 +12,20 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from vmvc import attempts, claims_spoilers, existing, host, journal, load, pagecache, preflight, results
+from vmvc import (
+    attempts,
+    checksums,
+    claims_spoilers,
+    existing,
+    host,
+    journal,
+    load,
+    pagecache,
+    preflight,
+    results,
+)
 from vmvc.contract import Backend, Finding, Guest, MonotonicClock, Observes, Preparation, Severity, Tag
 from vmvc.errors import CleanupError, EngineError, Interrupted, ResultsError, Unavailable
 from vmvc.journal import Journal
@@ -25,23 +36,15 @@ from vmvc.needs import lacks
 from vmvc.plan import Condition, Plan, group_metrics
 from vmvc.records import FindingRecord, ResumeRecord, RunRecord, Summary, TrialRecord
 from vmvc.records_claims import VerdictRecord
-from vmvc.runner import Bind, Campaign, Runner, Signals, Watcher
+from vmvc.runner import Bind, Campaign, Runner, Signals
+from vmvc.status import posted
 from vmvc.stopping import Stopping, rule_of
 from vmvc.tuning import Tuned, tuned
+from vmvc.watching import RunWatcher
 from vmvc.worker import Worker
 
 CHECK_TIMEOUT: Final = 60.0
 PREPARE_TIMEOUT: Final = 3600.0
-
-
-class RunWatcher(Watcher, Protocol):
-    """A watcher of a whole run."""
-
-    def checking(self, backend: str) -> None: ...
-    def found(self, finding: Finding) -> None: ...
-    def waiting(self, findings: Sequence[Finding], left: float) -> None: ...
-    def swept(self, tag: Tag) -> None: ...
-    def opened(self, folder: Path, plan: Plan, done: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,8 @@ def start(loaded: Loaded, plan: Plan, parent: Path, watcher: RunWatcher, *, wait
     with lock, Signals().installed() as signals, _tuned(loaded, plan, watcher) as about:
         _make(folder)
         try:
-            return _run(loaded, plan, folder, run, watcher, signals, about)
+            with posted(folder, watcher, signals) as posting:
+                return _run(loaded, plan, folder, run, posting, signals, about)
         except BaseException:
             if not (folder / "journal.jsonl").exists():
                 _discard(folder)
@@ -96,7 +100,9 @@ def resume(folder: Path, watcher: RunWatcher, *, wait: bool = False) -> Finished
     plan = plan_of(loaded, only=head.only, count=head.count if head.until is None else None)
     lock = measuring(wait, f"vmvc run --resume {folder}", _queued(watcher))
     with lock, Signals().installed() as signals, _tuned(loaded, plan, watcher) as about:
-        return _run(loaded, plan, folder, head.run, watcher, signals, about)
+        checksums.forget(folder)
+        with posted(folder, watcher, signals) as posting:
+            return _run(loaded, plan, folder, head.run, posting, signals, about)
 
 
 def _queued(watcher: RunWatcher) -> Callable[[str], None]:
@@ -182,7 +188,8 @@ def _run(
                 )
                 book.append(record)
             else:
-                book.append(head_of(loaded, plan, run, [*findings, *_about_conditions(prepared)]))
+                written = (folder / "run.json").read_bytes()
+                book.append(head_of(loaded, plan, run, [*findings, *_about_conditions(prepared)], written))
             done, tried = _past(path, plan.settings.retries)
             watcher.opened(folder, plan, len(done))
             stopping = _stopping(plan, path, book, done, watcher)
@@ -407,6 +414,7 @@ def _about_conditions(prepared: Mapping[str, Preparation]) -> Iterator[Finding]:
 
 def _stopper(signals: Signals) -> Any:
     def tick() -> None:
+        signals.answer()
         if signals.count:
             raise Interrupted("interrupted before the first trial; nothing was measured")
 

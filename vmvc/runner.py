@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,19 +58,41 @@ class Watcher(Protocol):
 
 
 class Signals:
-    """Counts the requests to stop: the first ends the trial in good order, the second at once."""
+    """Counts the requests to stop: the first ends the trial in good order, the second at once.
+
+    ``on_asked`` is called at the next ``answer`` after SIGUSR1, which asks where the run is.
+    """
 
     def __init__(self) -> None:
         self.count = 0
+        self.on_asked: Callable[[], None] = lambda: None
+        self._asked = False
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self.count += 1
 
+    def _ask(self, signum: int, frame: FrameType | None) -> None:
+        self._asked = True
+
+    def answer(self) -> None:
+        """Tell where the run is, if somebody has asked."""
+        if self._asked:
+            self._asked = False
+            self.on_asked()
+
     @contextmanager
     def installed(self) -> Iterator[Signals]:
-        """Listen to SIGINT, SIGTERM and SIGHUP; put back what was there."""
+        """Listen to SIGINT, SIGTERM, SIGHUP and SIGUSR1; put back what was there.
+
+        In another thread than the main one nothing can listen, and nothing does.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
         wanted = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
         before = {number: signal.signal(number, self._note) for number in wanted}
+        if hasattr(signal, "SIGUSR1"):
+            before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, self._ask)
         try:
             yield self
         finally:
@@ -187,6 +210,7 @@ class Runner:
         end = self._clock.now() + round(seconds * 1e9)
         while not self._signals.count and (left := (end - self._clock.now()) / 1e9) > 0:
             self._watcher.step("pause")
+            self._signals.answer()
             self._clock.sleep(min(left, PAUSE_LOOK))
         if self._signals.count:
             raise self._stopped()
@@ -240,6 +264,7 @@ class Runner:
     def _tick(self) -> None:
         """Show the step; pass a request to stop on, once; end the worker at the second."""
         self._watcher.step(self._worker.step.name)
+        self._signals.answer()
         if self._signals.count > self._interrupted:
             self._interrupted = self._signals.count
             if self._interrupted > 1:

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from vmvc import journal, results
+from vmvc import journal, results, unpacking
 from vmvc.attempts import stops_of, trials_of
 from vmvc.errors import ResultsError
 from vmvc.records import Record
@@ -42,10 +42,14 @@ class Overview(Record):
 
 
 def newest(folder: Path) -> Path:
-    """Return the folder itself where it is a run, else the newest run below it.
+    """Return the folder itself where it is a run, else the newest run below it; of a bundle, its run.
 
-    Raises: ResultsError.
+    A bundle is unpacked until this process ends.
+
+    Raises: ResultsError; InputError where a bundle is none.
     """
+    if unpacking.is_bundle(folder):
+        return unpacking.temporary(folder)
     if (folder / "journal.jsonl").exists():
         return folder
     runs = sorted(path.parent for path in folder.glob("*/journal.jsonl"))

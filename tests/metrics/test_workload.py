@@ -417,6 +417,7 @@ BAD: Sequence[tuple[str, Callable[[], object]]] = [
     ("did you mean 'fio-randread'", lambda: WorkloadOptions(use="fio-randred")),
     ("whole seconds", lambda: WorkloadOptions(use="fio-randread", time=1.5)),
     ("deadline: expected more than time", lambda: WorkloadOptions(use="fio-randread", time=10, deadline=10)),
+    ("has no {seconds}", lambda: own(time=5)),
     ("one group", lambda: Wanted(regex="a")),
     ("one group", lambda: Wanted(regex="(a)(b)")),
     ("expected a regular expression", lambda: Wanted(regex="(")),

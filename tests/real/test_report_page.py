@@ -217,5 +217,5 @@ def test_the_report_of_a_real_run_opens(context: BrowserContext, tmp_path: Path)
     expect(page.locator("h1")).to_have_text("A container, for real")
     expect(page.locator(".answers")).to_contain_text("Ready to answer after: docker")
     assert page.locator("#chart-points .mark-symbol.role-mark path").count() == 6
-    expect(page.locator("#layers")).to_contain_text("Docker")
+    expect(page.locator("#layers")).to_contain_text("docker")
     assert (seen.requests, seen.said) == ([path.as_uri()], [])

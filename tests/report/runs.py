@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vmvc import registry
-from vmvc.journal import Journal
+from vmvc import journal, registry
 from vmvc.manifest import digest
 from vmvc.plan import Plan, group_metrics
 from vmvc.records import (
@@ -34,7 +33,12 @@ WORK = (
     QuantityRecord(metric="encode", quantity="size", unit="B", better="neutral", says="Bytes of the result."),
 )
 """Quantities of a workload of one's own."""
-SOURCE = "name: made\n# made for a test\nbackends: [process, docker, kvm]\nmetrics: [startup]\n"
+SOURCE = """\
+name: made
+# made for a test
+backends: {process: {}, docker: {}, kvm: {kind: libvirt}}
+metrics: [startup]
+"""
 MIB = 2**20
 CLAIMS: tuple[Mapping[str, Any], ...] = (
     {
@@ -125,28 +129,28 @@ def make(
     )
     (folder / "run.json").write_text(json.dumps(run_json(plan, title, backends) | dict(about or {})))
     chance = random.Random(7)
-    with Journal(folder / "journal.jsonl") as book:
-        book.append(head)
 
     def made(trial: Any, reason: str | None, attempt: int = 1) -> TrialRecord:
         return _trial(trial, chance, reason, attempt, names, declared, events or {})
 
-    lines = []
+    records: list[RunRecord | TrialRecord] = [head]
     for trial in plan:
         if until is not None and trial.number > until:
             break
         first = (retried or {}).get(trial.number)
         if first is not None:
-            lines.append(made(trial, first).model_dump_json(exclude_none=True) + "\n")
+            records.append(made(trial, first))
         reason = (failing or {}).get(trial.number)
         record = made(trial, reason, 1 if first is None else 2)
         kept = tuple(one for one in record.readings if f"{one.metric}.{one.quantity}" != without)
-        record = record.model_copy(update={"readings": kept})
-        lines.append(record.model_dump_json(exclude_none=True) + "\n")
+        records.append(record.model_copy(update={"readings": kept}))
         if console:
             (folder / "logs" / f"trial-{trial.number}.console").write_text(console)
-    with (folder / "journal.jsonl").open("a") as file:
-        file.writelines(lines)
+    check = b""
+    with (folder / "journal.jsonl").open("wb") as file:
+        for one in records:
+            line, check = journal.line_of(one, check)
+            file.write(line)
     return folder
 
 
@@ -194,15 +198,15 @@ def _trial(
     trial: Any,
     chance: random.Random,
     reason: str | None,
-    attempt: int,
-    metrics: tuple[str, ...],
-    declared: Sequence[QuantityRecord],
-    more: Mapping[str, float],
+    attempt: int = 1,
+    metrics: tuple[str, ...] = METRICS,
+    declared: Sequence[QuantityRecord] = (),
+    more: Mapping[str, float] | None = None,
 ) -> TrialRecord:
     backend = trial.condition.backend
     speed = SPEED.get(backend, 1.0) * chance.uniform(0.9, 1.3)
     begin = trial.number * 10**10
-    shares = {"requested": 0.0, "created": 0.1, "started": 0.4, "console": 0.7, **more, "ready": 1.0}
+    shares = {"requested": 0.0, "created": 0.1, "started": 0.4, "console": 0.7, **(more or {}), "ready": 1.0}
     events = {
         name: EventRecord(at_ns=begin + round(speed * share * 1e9), resolution=0)
         for name, share in shares.items()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import Said, vmvc
+from tests.edited import unchecked
 from tests.report import runs
 from vmvc import cli
 
@@ -124,7 +125,7 @@ def test_bad_input_has_one_clear_message(
 
 def test_damaged_runs_have_one_clear_message(made: Path, tmp_path: Path, here: Callable[..., Said]) -> None:
     folder = Path(shutil.copytree(made, tmp_path / "copy"))
-    path = folder / "journal.jsonl"
+    path = unchecked(folder / "journal.jsonl")
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join([*lines[:3], "{}\n", *lines[3:]]))
     assert f"{path}:4: not a record" in here("report", folder).err

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from html import unescape
 from pathlib import Path
 
 import pytest
 
+from tests.edited import unchecked
 from tests.report import runs
-from vmvc import results
+from vmvc import explain, results
 from vmvc.errors import ResultsError
 from vmvc.records import FindingRecord, UntilRecord
 from vmvc.report import view_of
 from vmvc.report.amount import scale, span
+from vmvc.report.markdown import escape, markdown
 from vmvc.report.material import MOST_TRIALS
+from vmvc.report.page import page
 from vmvc.report.plain import clean
 
 ONE = ("docker",)
@@ -50,7 +54,7 @@ def test_phases_end_at_the_medians_of_the_summary(tmp_path: Path) -> None:
 
 def test_lives_for_other_metrics_count_in_no_phase(tmp_path: Path) -> None:
     folder = runs.make(tmp_path / "run", backends=ONE)
-    path = folder / "journal.jsonl"
+    path = unchecked(folder / "journal.jsonl")
     last = json.loads(path.read_text().splitlines()[-1])
     begin = last["events"]["requested"]["at_ns"]
     last |= {"trial": 10, "metrics": ["memory"], "readings": []}
@@ -275,16 +279,17 @@ def test_claims_of_an_old_run_are_not_judged(tmp_path: Path) -> None:
     assert (one.id, one.says, one.verdict) == ("fast", "It is fast", "not judged")
 
 
-def test_layers_are_those_of_this_host(tmp_path: Path) -> None:
-    layers = view_of(runs.make(tmp_path / "run")).layers
-    rows = dict(layers.rows)
-    assert layers.backends == ("process", "docker", "kvm")
-    assert rows["Host kernel"] == ("Linux 6.1",) * 3
-    assert rows["Isolation by"][1:] == (
-        "Docker 27.1, runc 1.1: namespaces and cgroups v2",
-        "QEMU 9.0 (emulated, tcg), libvirt 10.0",
-    )
-    assert rows["Guest system"][0] == "image web: debian:bookworm with nginx-light"
+def test_the_lesson_is_that_of_explain_to_the_cell(tmp_path: Path) -> None:
+    folder = runs.make(tmp_path / "run")
+    view = view_of(folder)
+    assert view.explained == explain.explained(folder)
+    rows = {row.name: [cell.text for cell in row.cells] for row in view.explained.tables[0].rows}
+    assert [one.condition for one in view.explained.columns] == ["process", "docker", "kvm"]
+    html, text = page(view), markdown(view)
+    for name, cells in rows.items():
+        for cell in filter(None, cells):
+            assert cell in unescape(html), name
+            assert escape(cell) in text, name
 
 
 def test_findings_stand_beside_the_backend_that_they_name(tmp_path: Path) -> None:

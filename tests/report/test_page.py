@@ -106,7 +106,7 @@ def test_sections_stand_in_the_order_in_which_people_ask(drawn: Callable[..., st
 def test_every_chart_has_words_and_a_table(drawn: Callable[..., str]) -> None:
     text = drawn()
     charts = [one for tag, one in Page(text).elements if (one.get("class") or "") == "chart"]
-    assert len(charts) == 9
+    assert len(charts) == 11
     for chart in charts:
         assert chart["role"] == "img"
         assert chart.get("aria-label") or chart["id"] in ("chart-points", "chart-ecdf", "chart-order")

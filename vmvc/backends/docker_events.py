@@ -3,7 +3,8 @@
 =========  ===================================  ==============================================
 word       the engine's event                   meaning
 =========  ===================================  ==============================================
-network    network ``connect``                  its interface is there, its ports are published
+network    network ``connect``                  its interface is there, its ports are published (networks
+                                                that give it none say so, too, and are left out)
 exec       container ``start``                  its first process is the guest's command now
 stopped    container ``die``                    that process has ended
 =========  ===================================  ==============================================
@@ -101,7 +102,8 @@ class Events:
             with suppress(ValueError, KeyError, AttributeError):
                 told = json.loads(line)
                 word = WORDS.get((told["Type"], told["Action"]))
-                if word is not None and self._is_ours(told["Actor"]):
+                empty = told["Actor"]["Attributes"].get("type") in ("null", "host")
+                if word is not None and not empty and self._is_ours(told["Actor"]):
                     yield word
 
     def _is_ours(self, actor: Mapping[str, Any]) -> bool:

@@ -20,7 +20,19 @@ from vmvc.backends import docker_host, docker_streams
 from vmvc.backends.docker_client import ask, reached_at, socket_of, translated
 from vmvc.backends.docker_events import Events
 from vmvc.backends.docker_host import HostSide
-from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Limits, Marks, Processes, Tag
+from vmvc.backends.streams import too_much
+from vmvc.contract import (
+    MOST_OUTPUT,
+    ByteStream,
+    Completed,
+    DiskUsage,
+    Guest,
+    Instance,
+    Limits,
+    Marks,
+    Processes,
+    Tag,
+)
 from vmvc.errors import (
     CleanupError,
     DeadlineExceeded,
@@ -151,13 +163,16 @@ class DockerInstance(Instance):
             )
             if stdin:
                 docker_streams.feed(answer, stdin)
-            output = {docker_streams.STDOUT: b"", docker_streams.STDERR: b""}
+            output = {docker_streams.STDOUT: bytearray(), docker_streams.STDERR: bytearray()}
             frames = docker_streams.Frames()
-            pump = docker_streams.pump(answer, f"output of {argv[0]}")
+            pump = docker_streams.pump(answer, f"output of {argv[0]}", holds=True)
             try:
                 while data := pump.read(max(0.0, deadline - time.monotonic())):
                     for channel, payload in frames.feed(data):
                         output[channel] += payload
+                    if max(map(len, output.values())) > MOST_OUTPUT:
+                        self._kill(int(api.exec_inspect(command)["Pid"]))
+                        raise too_much(argv)
                 state = api.exec_inspect(command)
                 while data is not None and state["Running"] and time.monotonic() < deadline:
                     time.sleep(0.002)
@@ -169,7 +184,7 @@ class DockerInstance(Instance):
             raise DeadlineExceeded(
                 f"'{argv[0]}' did not end within {timeout:g} s", hint="give it more time, or see why it hangs"
             )
-        stdout, stderr = output[docker_streams.STDOUT], output[docker_streams.STDERR]
+        stdout, stderr = (bytes(output[one]) for one in (docker_streams.STDOUT, docker_streams.STDERR))
         if state["Pid"] == 0 and stdout.startswith(b"OCI runtime exec failed"):
             missing = any(text in stdout.decode(errors="replace") for text in _MISSING)
             return Completed(NOT_FOUND if missing else NOT_EXECUTABLE, b"", stdout)

@@ -39,15 +39,24 @@ class Frames:
             yield channel, payload
 
 
-def pump(response: requests.Response, name: str, heard: Callable[[bytes], None] = lambda data: None) -> Pump:
-    """Read a streamed answer in a thread of its own, in which ``heard`` is called with what arrives."""
+def pump(
+    response: requests.Response,
+    name: str,
+    heard: Callable[[bytes], None] = lambda data: None,
+    *,
+    holds: bool = False,
+) -> Pump:
+    """Read a streamed answer in a thread of its own, in which ``heard`` is called with what arrives.
+
+    With ``holds`` nothing is lost: the sender is held up instead.
+    """
 
     def source() -> bytes:
         data = _read(response, name)
         heard(data)
         return data
 
-    return Pump(source, lambda: _cancel(response), name=name)
+    return Pump(source, lambda: _cancel(response), name=name, holds=holds)
 
 
 HEADERS_WITHIN: Final = 1.0

@@ -190,7 +190,8 @@ class LibvirtInstance(Instance):
     def limits(self) -> Limits:
         """Return the machine's size: a guest cannot have more CPUs and memory than there are in it."""
         absent = {"pids": "no limit is set: the guest's own kernel decides"}
-        return Limits(float(self.guest.made.cpus), self.guest.made.memory, None, "machine", absent)
+        made = self.guest.made
+        return Limits(float(made.cpus), made.memory, None, "machine", absent)
 
     def stop(self, *, timeout: float) -> None:
         """Press the power button, and return when QEMU has ended.

@@ -17,13 +17,26 @@ from vmvc.backends import ports, process_tree
 from vmvc.backends.process_launch import Launched, Launcher, Plan
 from vmvc.backends.process_root import Recipe, image_footprint, remove
 from vmvc.backends.storage import Footprint, footprint
-from vmvc.backends.streams import Pump, pipe
-from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Limits, Marks, Processes, Tag
+from vmvc.backends.streams import Pump, pipe, too_much
+from vmvc.contract import (
+    MOST_OUTPUT,
+    ByteStream,
+    Completed,
+    DiskUsage,
+    Guest,
+    Instance,
+    Limits,
+    Marks,
+    Processes,
+    Tag,
+)
 from vmvc.errors import CleanupError, DeadlineExceeded, EngineError, StepFailed, Unavailable
 from vmvc.images import cache_dir
 
 TAG: Final = "tag.json"
 KEEPER: Final = "keeper.json"
+LOOK: Final = 0.05
+"""Seconds between two looks at how much a command has printed."""
 NOT_FOUND: Final = 127
 NOT_EXECUTABLE: Final = 126
 
@@ -139,15 +152,23 @@ class ProcessInstance(Instance):
                 if number:
                     code = NOT_FOUND if number in (errno.ENOENT, errno.ENOTDIR) else NOT_EXECUTABLE
                     return Completed(code, b"", f"{argv[0]}: {os.strerror(number)}\n".encode())
-                status = launched.status(timeout)
+                deadline = time.monotonic() + timeout
+                while (status := launched.status(min(LOOK, max(0.0, deadline - time.monotonic())))) is None:
+                    full = max(os.fstat(file).st_size for file in files[1:]) > MOST_OUTPUT
+                    if full or time.monotonic() >= deadline:
+                        break
                 if status is None:
                     process_tree.kill(lambda: process_tree.below(launched.keeper))
+                    if full:
+                        raise too_much(argv)
                     raise DeadlineExceeded(
                         f"'{argv[0]}' did not end within {timeout:g} s",
                         hint="give it more time, or see why it hangs",
                     )
             finally:
                 launched.close()
+            if max(os.fstat(file).st_size for file in files[1:]) > MOST_OUTPUT:
+                raise too_much(argv)
             stdout, stderr = (_content(file) for file in files[1:])
             # As a shell says it, and a container: 128 and the signal.
             return Completed(status if status >= 0 else 128 - status, stdout, stderr)

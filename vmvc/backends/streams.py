@@ -6,18 +6,31 @@ import os
 import select
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
+
+from vmvc.contract import MOST_OUTPUT
+from vmvc.errors import StepFailed
 
 MOST_KEPT: Final = 16 * 2**20
 """Bytes that wait for a reader; beyond it the oldest are dropped, so that a guest is never held up."""
+MOST_HELD: Final = 2**20
+"""Bytes that wait for a reader before the source is held up, where nothing may be dropped."""
+
+
+def too_much(argv: Sequence[str]) -> StepFailed:
+    """Return the complaint about a command that prints without end."""
+    return StepFailed(
+        f"'{argv[0]}' printed more than {MOST_OUTPUT // 2**20} MiB and was ended",
+        hint="have it print less, or write to a file",
+    )
 
 
 class Pump:
     """A thread that reads ``source`` as soon as there is something, until it returns ``b""``.
 
     ``unblock`` ends a read that is under way; ``release`` is called when nothing reads any more.
-    A ``vmvc.contract.ByteStream``.
+    With ``holds`` the source waits for the reader rather than lose anything. A ``vmvc.contract.ByteStream``.
     """
 
     def __init__(
@@ -27,7 +40,9 @@ class Pump:
         release: Callable[[], None] = lambda: None,
         *,
         name: str,
+        holds: bool = False,
     ) -> None:
+        self._holds = holds
         self._source = source
         self._unblock = unblock
         self._release = release
@@ -48,6 +63,7 @@ class Pump:
                 arrived = b"".join(self._chunks)
                 self._chunks.clear()
                 self._waiting = 0
+                self._changed.notify_all()
                 return arrived
             if self._error is not None and not self._closed:
                 raise self._error
@@ -59,6 +75,7 @@ class Pump:
             if self._closed:
                 return
             self._closed = True
+            self._changed.notify_all()
         self._unblock()
         self._thread.join(5.0)
         self._release()
@@ -69,9 +86,11 @@ class Pump:
                 with self._changed:
                     self._chunks.append(chunk)
                     self._waiting += len(chunk)
+                    self._changed.notify_all()
+                    if self._holds:
+                        self._changed.wait_for(lambda: self._waiting < MOST_HELD or self._closed)
                     while self._waiting > MOST_KEPT:
                         self._waiting -= len(self._chunks.popleft())
-                    self._changed.notify_all()
         except BaseException as error:  # noqa: BLE001 - raised again by read()
             self._error = error
         finally:

@@ -78,7 +78,7 @@ def command(
         click.echo(words.as_json(compared), nl=False)
     else:
         for run in compared.runs:
-            _print(compared, run)
+            print_run(compared, run)
     count = comparing.worse(compared)
     if fail_on is not None and count:
         click.echo(f"{count} {'quantity is' if count == 1 else 'quantities are'} worse", err=True)
@@ -86,7 +86,8 @@ def command(
     return ExitCode.MEASURED
 
 
-def _print(compared: ComparedRuns, run: ComparedRun) -> None:
+def print_run(compared: ComparedRuns, run: ComparedRun) -> None:
+    """Print what was compared of one run: its rows, what only one side has, and what differs."""
     click.echo(plain("\n" + "\n".join(words.about(compared, run))))
     for note in run.notes:
         click.echo(plain(f"note: {note}"))

@@ -38,23 +38,26 @@ def is_unheard(error: BaseException | None) -> bool:
 
 
 def explain(error: Exception) -> int | None:
-    """Print what happened and return the exit code; ``None`` where VMVC_DEBUG asks for the traceback."""
+    """Print what happened, without what could draw on the terminal, and return the exit code.
+
+    ``None``: VMVC_DEBUG asks for the traceback instead.
+    """
     if os.environ.get("VMVC_DEBUG"):
         return None
+    from vmvc.cli.text import plain
+
     if isinstance(error, InputError):
-        click.echo(str(error), err=True)
+        click.echo(plain(str(error)), err=True)
         return error.exit_code
     if isinstance(error, VmvcError):
-        click.echo(f"error: {error}", err=True)
+        click.echo(plain(f"error: {error}"), err=True)
         return error.exit_code
     if isinstance(error, OSError) and error.errno in _HOST:
         what, hint = _HOST[error.errno]
         click.echo(f"error: {what}: {error}\n  hint: {hint}", err=True)
         return ExitCode.ENGINE
     place = traceback.extract_tb(error.__traceback__)[-1]
-    click.echo(
-        f"bug: {type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})\n"
-        "  hint: run it again with VMVC_DEBUG=1 and report what it prints",
-        err=True,
-    )
+    said = f"bug: {type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
+    hint = "run it again with VMVC_DEBUG=1 and report what it prints"
+    click.echo(plain(f"{said}\n  hint: {hint}"), err=True)
     return ExitCode.BUG

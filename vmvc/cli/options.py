@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from vmvc.errors import Fault, InputError
+from vmvc.unpacking import is_bundle
 
 only_option = click.option(
     "--only", multiple=True, metavar="WHICH",
@@ -21,6 +22,15 @@ trials_option = click.option(
 )
 strict_option = click.option("--strict", is_flag=True, help="Exit with 1 where a claim is refuted.")
 force_option = click.option("--force", is_flag=True, help="Replace files that exist.")
+
+
+def refuse_bundle(path: Path, what: str, hint: str) -> None:
+    """Refuse to write into a bundle, which is only read.
+
+    Raises: InputError.
+    """
+    if is_bundle(path):
+        raise InputError(Fault(what, str(path), hint=hint))
 
 
 def refuse_existing(paths: Sequence[Path], force: bool) -> None:

@@ -1,10 +1,10 @@
-"""What happens in a run -> a live line on a terminal, plain lines in a log, or JSON lines."""
+"""What happens in a run -> plain lines, JSON lines or nothing; ``live`` draws it on a terminal."""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
-import time
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -12,15 +12,15 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.text import Text
 
 from vmvc.cli.text import plain
 from vmvc.contract import Finding, Severity, Tag
+from vmvc.pace import Pace
 from vmvc.plan import Condition, Plan, PlannedTrial
-from vmvc.records import StopRecord, TrialRecord
+from vmvc.records import FindingRecord, StopRecord, TrialRecord
 from vmvc.stopping import says
 from vmvc.units import show_seconds
+from vmvc.watching import Silent
 
 
 class Style(Enum):
@@ -32,108 +32,50 @@ class Style(Enum):
     QUIET = "quiet"
 
     @classmethod
-    def of(cls, *, quiet: bool, as_json: bool, terminal: bool) -> Style:
+    def of(cls, *, quiet: bool, as_json: bool, lines: bool = False) -> Style:
+        """Choose: what was asked for, else a table where stderr is a terminal that can draw it."""
         if as_json:
             return cls.JSON
         if quiet:
             return cls.QUIET
-        return cls.LIVE if terminal else cls.LINES
+        return cls.LINES if lines or not _draws() else cls.LIVE
 
 
-class Pace:
-    """Time that is left: mean seconds per backend so far, times the trials that are to come."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._left: Counter[str] = Counter()
-        self._blocks: dict[str, int] = {}
-        self._most, self._groups = plan.blocks, len(plan.groups)
-        for condition in plan.conditions:
-            self._left[condition.backend] += len(plan.groups) * plan.blocks
-        self._taken: dict[str, list[float]] = defaultdict(lambda: [0, 0.0])
-        self._begun = time.monotonic()
-
-    def begun(self) -> None:
-        self._begun = time.monotonic()
-
-    def ended(self, backend: str, *, again: bool = False) -> None:
-        """Count a trial, or its time alone where it was tried ``again``."""
-        tally = self._taken[backend]
-        if not again:
-            self._left[backend] -= 1
-            tally[0] += 1
-        tally[1] += time.monotonic() - self._begun
-
-    def expect(self, backend: str, condition: str, blocks: int) -> None:
-        """Reckon with so many blocks of a condition in all."""
-        before = self._blocks.get(condition, self._most)
-        self._blocks[condition] = blocks
-        self._left[backend] += (blocks - before) * self._groups
-
-    def skip(self, count: int) -> None:
-        """Leave out trials that an earlier call has done, spread over the backends."""
-        total = self._left.total()
-        for backend in self._left:
-            self._left[backend] -= round(count * self._left[backend] / total) if total else 0
-
-    def left(self) -> str:
-        """Say how long it still takes; empty until every backend has been seen."""
-        if any(left > 0 and backend not in self._taken for backend, left in self._left.items()):
-            return ""
-        seconds = sum(
-            max(0, left) * self._taken[backend][1] / self._taken[backend][0]
-            for backend, left in self._left.items()
-            if backend in self._taken
-        )
-        return f"about {show_seconds(seconds)} left" if seconds else ""
+def _draws() -> bool:
+    """Say whether stderr is a terminal that moves its cursor and shows more than ASCII."""
+    dumb = os.environ.get("TERM", "") in ("", "dumb", "unknown")
+    encoding = (getattr(sys.stderr, "encoding", "") or "").lower().replace("-", "")
+    return sys.stderr.isatty() and not dumb and encoding == "utf8"
 
 
-class Quiet:
+class Quiet(Silent):
     """Shows nothing but warnings that spoil numbers."""
-
-    def __init__(self) -> None:
-        self._plan: Plan | None = None
 
     def say(self, text: str) -> None:
         """Print one line for people."""
-
-    def checking(self, backend: str) -> None:
-        pass
 
     def found(self, finding: Finding) -> None:
         if finding.severity is not Severity.ERROR:
             remedy = f" ({finding.remedy})" if finding.remedy else ""
             self.say(f"{finding.severity.value}: {finding.what}{remedy}")
 
-    def waiting(self, findings: Sequence[Finding], left: float) -> None:
-        pass
-
     def swept(self, tag: Tag) -> None:
         self.say(f"removed {tag.name}, left behind by a run that died")
 
-    def preparing(self, condition: Condition, done: int, total: int) -> None:
-        pass
-
-    def opened(self, folder: Path, plan: Plan, done: int) -> None:
-        pass
-
-    def begun(self, trial: PlannedTrial) -> None:
-        pass
-
-    def step(self, name: str) -> None:
-        pass
-
-    def ended(self, record: TrialRecord) -> None:
-        pass
-
-    def decided(self, stop: StopRecord) -> None:
-        pass
-
-    def expecting(self, backend: str, condition: str, trials: int) -> None:
-        pass
+    def asked(self, now: str) -> None:
+        click.echo(plain(now), err=True)
 
 
 class JsonLines(Quiet):
-    """Each trial's and each stop's record as a line on stdout."""
+    """One JSON object a line on stdout: the folder, each finding, each trial's and each stop's record."""
+
+    def found(self, finding: Finding) -> None:
+        about = {"record": "finding", **FindingRecord.of(finding).model_dump(exclude_none=True)}
+        click.echo(json.dumps(about))
+
+    def opened(self, folder: Path, plan: Plan, done: int) -> None:
+        about = {"record": "opened", "folder": str(folder), "trials": len(plan), "done": done}
+        click.echo(json.dumps(about))
 
     def ended(self, record: TrialRecord) -> None:
         click.echo(record.model_dump_json(exclude_none=True))
@@ -143,7 +85,7 @@ class JsonLines(Quiet):
 
 
 class Lines(Quiet):
-    """One plain line a trial, for logs."""
+    """One plain line a trial, for logs and for screen readers; findings as they come."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -151,6 +93,7 @@ class Lines(Quiet):
         self._total = 0
         self._done = 0
         self._waiting: set[str] = set()
+        self._told: set[tuple[str, str]] = set()
         self._counted = 0
         self._warmup = 0
 
@@ -182,6 +125,9 @@ class Lines(Quiet):
 
     def decided(self, stop: StopRecord) -> None:
         self.say(f"{stop.condition}: {says(stop)}")
+        self._reckon(stop)
+
+    def _reckon(self, stop: StopRecord) -> None:
         self._total -= stop.skipped
         self.expecting(stop.backend, stop.condition, stop.trials)
 
@@ -195,67 +141,25 @@ class Lines(Quiet):
         self._done += counted != record.trial
         return counted == record.trial
 
-    def ended(self, record: TrialRecord) -> None:
-        again = self._again(record)
-        left = ""
-        if self._pace is not None:
-            self._pace.ended(record.backend, again=again)
-            left = self._pace.left()
-        self.say(
-            ", ".join(
-                filter(None, [f"{self._done}/{self._total} {record.condition}: {outcome(record)}", left])
-            )
-        )
-
-
-class Live(Lines):
-    """A bar with the current step and the time that is left; findings and failures stay above it."""
-
-    def __init__(self, progress: Progress) -> None:
-        super().__init__()
-        self._progress = progress
-        self._task: TaskID = progress.add_task("checking engines", total=None, left="")
-
-    def say(self, text: str) -> None:
-        self._progress.console.print(Text(plain(text)))
-
-    def checking(self, backend: str) -> None:
-        self._progress.update(self._task, description=f"checking {backend}")
-
-    def preparing(self, condition: Condition, done: int, total: int) -> None:
-        self._progress.update(self._task, description=f"preparing {condition.id} ({done + 1} of {total})")
-
-    def waiting(self, findings: Sequence[Finding], left: float) -> None:
-        what = f"waiting at most {show_seconds(left)} for: {plain(waited_for(findings))}"
-        self._progress.update(self._task, description=what)
-
-    def opened(self, folder: Path, plan: Plan, done: int) -> None:
-        super().opened(folder, plan, done)
-        self._progress.update(self._task, total=len(plan), completed=done)
-
-    def begun(self, trial: PlannedTrial) -> None:
-        super().begun(trial)
-        warm = " (warm-up)" if trial.warmup else ""
-        self._what = f"{trial.condition.id}{warm}"
-        self._step = ""
-
-    def decided(self, stop: StopRecord) -> None:
-        super().decided(stop)
-        self._progress.update(self._task, total=self._total)
-
-    def step(self, name: str) -> None:
-        if name != self._step:
-            self._step = name
-            self._progress.update(self._task, description=f"{plain(self._what)}: {name}")
+    def _left(self) -> str:
+        seconds = self._pace.left() if self._pace is not None else None
+        return f"about {show_seconds(seconds)} left" if seconds else ""
 
     def ended(self, record: TrialRecord) -> None:
         again = self._again(record)
         if self._pace is not None:
             self._pace.ended(record.backend, again=again)
-            self._progress.update(self._task, left=self._pace.left())
-        self._progress.update(self._task, completed=self._done)
-        if record.failure is not None:
-            self.say(f"trial {record.trial} {record.condition}: {outcome(record)}")
+        said = f"{self._done}/{self._total} {record.condition}: {outcome(record)}"
+        self.say(", ".join(filter(None, [said, self._left()])))
+        for one in self._news(record):
+            self.say(one)
+
+    def _news(self, record: TrialRecord) -> Iterator[str]:
+        """Say what was found in a trial, at the first trial of a condition that it was found in."""
+        for finding in record.findings:
+            if finding.severity != "info" and (record.condition, finding.code) not in self._told:
+                self._told.add((record.condition, finding.code))
+                yield f"{finding.severity}: {record.condition}: {finding.what}"
 
 
 def waited_for(findings: Sequence[Finding]) -> str:
@@ -281,13 +185,7 @@ def watcher(style: Style) -> Iterator[Quiet]:
     if style is not Style.LIVE:
         yield {Style.LINES: Lines, Style.JSON: JsonLines, Style.QUIET: Quiet}[style]()
         return
-    columns = [
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[left]}"),
-    ]
-    with Progress(
-        *columns, console=Console(file=sys.stderr), refresh_per_second=4, transient=True
-    ) as progress:
-        yield Live(progress)
+    from vmvc.cli.live import Live
+
+    with Live(Console(file=sys.stderr, highlight=False)) as live:
+        yield live

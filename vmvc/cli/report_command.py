@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from vmvc import report
-from vmvc.cli.options import force_option, refuse_existing
+from vmvc import checksums, report
+from vmvc.cli.options import force_option, refuse_bundle, refuse_existing
+from vmvc.cli.results import tell_changed
 from vmvc.runs import holds_experiments, newest
 from vmvc.wording import listed
 
@@ -35,7 +36,10 @@ def command(run: Path, output: Path | None, force: bool) -> None:
                 f"--output {output}: expected a file that ends in {listed(list(report.FORMS))}"
             )
         refuse_existing([output], force)
+    else:
+        refuse_bundle(run, "is a bundle, which is not written to", "add --output FILE")
     folder = newest(run)
+    tell_changed(checksums.changed(folder))
     if output is None:
         for path in report.write(folder):
             click.echo(path)

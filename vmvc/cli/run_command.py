@@ -1,20 +1,20 @@
-"""Experiment files, or a run to take up -> runs, their results, and an exit code that says how it went."""
+"""Experiment files, bundles, or a run to take up -> runs, results, and an exit code that tells of them."""
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import click
 
-from vmvc import journal, load
+from vmvc import journal, load, unpacking
 from vmvc.cli import progress
+from vmvc.cli.again import Again, compare
 from vmvc.cli.failure import explain
 from vmvc.cli.options import only_option, strict_option, trials_option
-from vmvc.cli.summary import print_summary
+from vmvc.cli.results import print_results
 from vmvc.cli.text import plain
-from vmvc.cli.verdicts import code_of, print_verdicts
+from vmvc.cli.verdicts import code_of
 from vmvc.errors import ExitCode, Fault, InputError, Interrupted, VmvcError
 from vmvc.load import Loaded
 from vmvc.manifest import digest
@@ -37,8 +37,19 @@ from vmvc.run import Finished, plan_of, resume, start
 @only_option
 @trials_option
 @strict_option
+@click.option(
+    "--fail-on",
+    type=click.Choice(["worse"]),
+    help="Of a bundle: exit with 1 where a quantity is worse than in its run.",
+)
 @click.option("--wait", is_flag=True, help="Wait while another run measures on this host.")
 @click.option("--quiet", is_flag=True, help="Print errors only.")
+@click.option(
+    "--plain",
+    "lines",
+    is_flag=True,
+    help="Print a line a trial instead of a table that is drawn anew, as for a screen reader.",
+)
 @click.option(
     "--json", "as_json", is_flag=True, help="Print each record as a JSON line, and the summary last."
 )
@@ -49,16 +60,21 @@ def command(
     only: tuple[str, ...],
     trials: int | None,
     strict: bool,
+    fail_on: str | None,
     wait: bool,
     quiet: bool,
+    lines: bool,
     as_json: bool,
 ) -> int:
     """Run the experiments in FILES, one after the other, on real engines.
 
-    Exit codes: 0 all measured, 1 some trials failed (or, with --strict, a claim is refuted), 2 the input
-    is wrong, 3 an engine is missing or unusable, 4 a bug, 130 interrupted and resumable.
+    A bundle (`vmvc bundle`) is unpacked below DIR, run again and compared with the run in it.
+
+    Exit codes: 0 all measured, 1 some trials failed (or, with --strict, a claim is refuted; with --fail-on,
+    a quantity is worse than in the bundle), 2 the input is wrong, 3 an engine is missing or unusable, 4 a
+    bug, 130 interrupted and resumable.
     """
-    style = progress.Style.of(quiet=quiet, as_json=as_json, terminal=sys.stderr.isatty())
+    style = progress.Style.of(quiet=quiet, as_json=as_json, lines=lines)
     if resumed is not None:
         _refuse_changes(files, resumed, only, trials)
         with progress.watcher(style) as watcher:
@@ -67,7 +83,7 @@ def command(
     if not files:
         raise click.UsageError("name an experiment file, or a run with --resume")
     codes = []
-    for loaded in _read_all(files):
+    for loaded, again in _read_all(files, parent):
         try:
             plan = plan_of(loaded, only=only, count=trials)
             if not len(plan):
@@ -84,19 +100,25 @@ def command(
             codes.append(code)
         else:
             codes.append(_close(finished, style, strict))
+            if again is not None:
+                codes.append(compare(again, finished, style, fail_on))
     return max(codes)
 
 
-def _read_all(files: tuple[Path, ...]) -> list[Loaded]:
-    """Read every file before anything runs.
+def _read_all(files: tuple[Path, ...], parent: Path) -> list[tuple[Loaded, Again | None]]:
+    """Read every file before anything runs; bundles are unpacked below ``parent``.
 
     Raises: InputError with the faults of all of them.
     """
-    loaded: list[Loaded] = []
+    loaded: list[tuple[Loaded, Again | None]] = []
     faults: list[Fault] = []
     for file in files:
         try:
-            loaded.append(load.read(file))
+            if unpacking.is_bundle(file):
+                again = Again(file, unpacking.unpack(file, parent / ".bundles"))
+                loaded.append((load.read(again.bundle.experiment), again))
+            else:
+                loaded.append((load.read(file), None))
         except InputError as error:
             faults += error.faults
     if faults:
@@ -142,10 +164,7 @@ def _close(finished: Finished, style: progress.Style, strict: bool) -> int:
     if style is progress.Style.JSON:
         click.echo(finished.summary.model_dump_json(exclude_none=True))
     elif style is not progress.Style.QUIET:
-        print_summary(finished.summary, finished.folder)
-        if finished.verdicts:
-            click.echo("\nclaims:")
-            print_verdicts(finished.verdicts, spoilers=False)
+        print_results(finished.summary, finished.folder, finished.verdicts)
     if finished.stopped:
         click.echo(
             f"stopped: {plain(finished.stopped)}\n  hint: vmvc run --resume {finished.folder} goes on",

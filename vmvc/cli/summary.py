@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from vmvc.cli.text import plain, write
-from vmvc.records import Comparison, FindingRecord, StopRecord, Summary, SummaryRow
+from vmvc.records import Comparison, Summary, SummaryRow
 from vmvc.stopping import says
 from vmvc.trial import IMAGE_THERE
 from vmvc.units import show
@@ -20,31 +20,40 @@ WIDE: Final = 5
 
 def print_summary(summary: Summary, folder: Path) -> None:
     """Print medians, their intervals where n allows one, and what is missing and why."""
-    click.echo(
-        f"\n{summary.name}: {summary.measured} of {summary.trials} trials measured"
-        + (f", {summary.failed} failed" if summary.failed else "")
-    )
-    rows = [row for row in summary.rows if row.n or not row.reason.endswith(IMAGE_THERE)]
+    click.echo(f"\n{headline(summary)}")
+    rows = rows_of(summary)
     conditions = list(dict.fromkeys(row.condition for row in rows))
     if len(conditions) <= WIDE:
-        cells = {(row.metric, row.quantity, row.condition): _cell(row) for row in rows}
+        cells = {(row.metric, row.quantity, row.condition): cell(row) for row in rows}
         quantities = list(dict.fromkeys((row.metric, row.quantity) for row in rows))
         table = [
-            [f"{metric}.{quantity}", *(cells[metric, quantity, condition] for condition in conditions)]
+            [f"{metric}.{quantity}", *(cells.get((metric, quantity, one), "-") for one in conditions)]
             for metric, quantity in quantities
         ]
         write(["median [95% interval]", *conditions], table, right=conditions)
     else:
-        listed = [[row.condition, f"{row.metric}.{row.quantity}", _cell(row)] for row in rows]
+        listed = [[row.condition, f"{row.metric}.{row.quantity}", cell(row)] for row in rows]
         write(["condition", "quantity", "median [95% interval]"], listed, right=["median [95% interval]"])
-    _print_stops(summary.stops)
+    _print_lines("stopped", stops(summary))
     _print_comparisons(summary)
-    _print_missing(rows)
-    _print_findings(summary.findings)
+    _print_lines("missing", missing(rows))
+    _print_lines("findings", findings(summary))
     click.echo(f"\nresults: {folder}")
 
 
-def _cell(row: SummaryRow) -> str:
+def headline(summary: Summary) -> str:
+    """Say in a line how the run went."""
+    failed = f", {summary.failed} failed" if summary.failed else ""
+    return f"{summary.name}: {summary.measured} of {summary.trials} trials measured{failed}"
+
+
+def rows_of(summary: Summary) -> list[SummaryRow]:
+    """Return the rows that say something: not those of an image that was there anyway."""
+    return [row for row in summary.rows if row.n or not row.reason.endswith(IMAGE_THERE)]
+
+
+def cell(row: SummaryRow) -> str:
+    """Write a median with its interval, or with n where that allows none."""
     if row.median is None:
         return "-"
     if row.low is None or row.high is None:
@@ -52,13 +61,20 @@ def _cell(row: SummaryRow) -> str:
     return f"{show(row.median, row.unit)} [{show(row.low, row.unit)}, {show(row.high, row.unit)}]"
 
 
-def _print_comparisons(summary: Summary) -> None:
-    """Print ratios to the baseline of what can be better or worse; the rest stays in summary.json."""
-    lines = [
+def ratios(summary: Summary) -> list[list[str]]:
+    """Return quantity, condition, ratio to the baseline and p of what can be better or worse.
+
+    The rest stays in summary.json.
+    """
+    return [
         [f"{one.metric}.{one.quantity}", one.condition, _ratio(one), _chance(one.p_adjusted)]
         for one in summary.comparisons
         if one.better != "neutral" and (one.ratio is not None or one.p is not None)
     ]
+
+
+def _print_comparisons(summary: Summary) -> None:
+    lines = ratios(summary)
     if lines:
         click.echo(plain(f"\ncompared with {summary.baseline}:"))
         columns = ["quantity", "condition", "ratio of medians [95% interval]", "p (Holm)"]
@@ -79,31 +95,30 @@ def _chance(p: float | None) -> str:
     return "<0.0001" if p < 0.0001 else f"{p:.2g}"
 
 
-def _print_stops(stops: Sequence[StopRecord]) -> None:
-    """Print what the stop rule decided; where it ended without success, the findings say so."""
-    precise = [stop for stop in stops if stop.reason == "precise"]
-    if precise:
-        click.echo("\nstopped:")
-    for stop in precise:
-        click.echo(plain(f"  {stop.condition}: {says(stop)}"))
+def stops(summary: Summary) -> list[str]:
+    """Say what the stop rule decided; where it ended without success, the findings say so."""
+    return [f"{stop.condition}: {says(stop)}" for stop in summary.stops if stop.reason == "precise"]
 
 
-def _print_findings(findings: Sequence[FindingRecord]) -> None:
-    """Print what may spoil the numbers beside them; what is only worth knowing stays in the files."""
-    serious = [finding for finding in findings if finding.severity != "info"]
-    if serious:
-        click.echo("\nfindings:")
-    for finding in serious:
-        click.echo(plain(f"  {finding.severity}: {finding.what}"))
+def findings(summary: Summary) -> list[str]:
+    """Say what may spoil the numbers beside them; what is only worth knowing stays in the files."""
+    return [f"{one.severity}: {one.what}" for one in summary.findings if one.severity != "info"]
 
 
-def _print_missing(rows: list[SummaryRow]) -> None:
+def missing(rows: Sequence[SummaryRow]) -> list[str]:
+    """Say which values are not there and why, those with the same reason together."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if row.reason:
             reasons.setdefault((row.condition, row.reason), []).append(f"{row.metric}.{row.quantity}")
-    if reasons:
-        click.echo("\nmissing:")
-    for (condition, reason), quantities in reasons.items():
-        what = ", ".join(quantities) if len(quantities) <= 4 else f"{len(quantities)} quantities"
-        click.echo(plain(f"  {condition}: {what}: {reason}"))
+    return [
+        f"{condition}: {', '.join(names) if len(names) <= 4 else f'{len(names)} quantities'}: {reason}"
+        for (condition, reason), names in reasons.items()
+    ]
+
+
+def _print_lines(title: str, lines: Sequence[str]) -> None:
+    if lines:
+        click.echo(f"\n{title}:")
+    for line in lines:
+        click.echo(plain(f"  {line}"))

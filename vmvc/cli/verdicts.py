@@ -19,10 +19,8 @@ def print_verdicts(verdicts: Sequence[VerdictRecord], *, spoilers: bool) -> None
         click.echo("no claims")
         return
     for one in verdicts:
-        codes = "" if spoilers else _codes(one)
-        doubts = f" [{codes}]" if codes else ""
         click.echo(_line(f"{one.id}: {one.says}"))
-        click.echo(_line(f"  {one.sentence}{doubts}"))
+        click.echo(_line(f"  {one.sentence}{'' if spoilers else doubts(one)}"))
         for finding in one.spoilers if spoilers else ():
             click.echo(_line(f"  {finding.severity}: {finding.what} ({finding.code})"))
             if finding.remedy:
@@ -35,8 +33,10 @@ def code_of(verdicts: Sequence[VerdictRecord], strict: bool) -> int:
     return ExitCode.CLAIM_REFUTED if strict and refuted else ExitCode.MEASURED
 
 
-def _codes(verdict: VerdictRecord) -> str:
-    return ", ".join(dict.fromkeys(one.code for one in verdict.spoilers if one.severity != "info"))
+def doubts(verdict: VerdictRecord) -> str:
+    """Name in brackets the warnings that may spoil a verdict; empty where there is none."""
+    codes = ", ".join(dict.fromkeys(one.code for one in verdict.spoilers if one.severity != "info"))
+    return f" [{codes}]" if codes else ""
 
 
 def _line(text: str) -> str:

@@ -85,11 +85,6 @@ class Workload(Metric):
     def _task(self) -> Task:
         return self._preset.task
 
-    @property
-    def _lasting(self) -> bool:
-        """True where the command is told how long to run, so that its own time says nothing."""
-        return any("{seconds}" in argument for argument in self._task.command)
-
     def _declared(self) -> Iterator[Quantity]:
         rule, task = self.options.rule, self._task
         for name, wanted in task.quantities.items():
@@ -100,10 +95,10 @@ class Workload(Metric):
         yield Quantity(
             "wall",
             "s",
-            "neutral" if self._lasting else "lower",
+            "neutral" if self.options.lasting else "lower",
             "Time of one iteration on the host's clock, the way into the guest and back included.",
             rule,
-            not self._lasting,
+            not self.options.lasting,
         )
         yield Quantity(
             "exec_cost",
@@ -116,7 +111,7 @@ class Workload(Metric):
 
     def seconds(self) -> float:
         runs = self.options.iterations + self.options.warmup
-        return runs * self.options.seconds if self._lasting else 0.0
+        return runs * self.options.seconds if self.options.lasting else 0.0
 
     def ports(self) -> tuple[int, ...]:
         return () if self._task.port is None else (self._task.port,)
@@ -328,7 +323,7 @@ class _Bout:
         """Find what spoils the numbers: a time close to its instrument's, a law that does not hold."""
         name = self._metric.name
         wall = median(found["wall"])
-        if wall < CLEAR * cost and not self._metric._lasting:
+        if wall < CLEAR * cost and not self._options.lasting:
             yield Finding(
                 "workload.short",
                 Severity.WARNING,

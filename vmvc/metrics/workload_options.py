@@ -67,11 +67,21 @@ class WorkloadOptions(Options):
         exactly_one(self, ("use", "run"))
         if self.seconds != int(self.seconds) or self.seconds < 1:
             raise PydanticCustomError("workload", "time: expected whole seconds, at least 1s")
-        if self.deadline <= self.seconds:
+        if self.lasting and self.deadline <= self.seconds:
             raise PydanticCustomError("workload", "deadline: expected more than time")
+        if self.time is not None and not self.lasting:
+            raise PydanticCustomError(
+                "workload", "time: the command has no {slot} for it", {"slot": "{seconds}"}
+            )
         if self.run is not None:
             refuse(self.run)
         return self
+
+    @property
+    def lasting(self) -> bool:
+        """True where the command is told how long to run, so that its own time says nothing."""
+        task = self.run if self.use is None else PRESETS[self.use].task
+        return task is not None and any("{seconds}" in argument for argument in task.command)
 
     @property
     def seconds(self) -> float:

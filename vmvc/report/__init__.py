@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from vmvc import durable
+from vmvc import checksums, durable
 from vmvc.errors import StorageError
 from vmvc.records import Summary
 from vmvc.report.view import View
@@ -71,6 +71,12 @@ def write(folder: Path, summary: Summary | None = None) -> tuple[Path, ...]:
     paths = tuple(folder / name for name in DERIVED)
     for path in paths:
         write_file(path, FORMS[path.suffix](view))
+    try:
+        checksums.write(folder, DERIVED, keep=True)
+    except OSError as error:
+        raise StorageError(
+            f"{folder / checksums.NAME}: cannot be written: {error.strerror}", hint="make room"
+        ) from error
     return paths
 
 

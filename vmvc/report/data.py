@@ -68,7 +68,7 @@ def missing(view: View, keys: Sequence[str]) -> list[Row]:
     """Return a row a condition that has no value of any of the quantities: why, in a few words."""
     rows = []
     for condition in view.conditions:
-        cells = [view.cells[condition.id, key] for key in keys]
+        cells = [view.cells[condition.id, key] for key in keys if (condition.id, key) in view.cells]
         if not any(cell.row.n for cell in cells):
             reason = next((cell.reason for cell in cells if cell.reason), "not measured")
             rows.append({"c": condition.label, "text": reason if len(reason) <= 90 else f"{reason[:88]}..."})

@@ -22,10 +22,11 @@ def _lines(explained: Explained) -> Iterator[str]:
         yield f"> {escape(note)}."
         yield ""
     for one in explained.tables:
-        yield from _table(explained, one)
+        yield from table_of(explained, one)
 
 
-def _table(explained: Explained, one: ExplainedTable) -> Iterator[str]:
+def table_of(explained: Explained, one: ExplainedTable) -> Iterator[str]:
+    """Yield the lines of one table, its sources numbered below it."""
     sources: dict[str, int] = {}
     rows = [[f"{row.name}: {row.says}", *(_cell(cell, sources) for cell in row.cells)] for row in one.rows]
     yield f"## {escape(one.title)}"

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
-from vmvc import results
+from vmvc import explain, results
 from vmvc.plan import Condition as Planned
 from vmvc.plan import show_level
 from vmvc.records import Comparison, FindingRecord, Summary, SummaryRow, Trend, TrialRecord
@@ -76,7 +76,7 @@ def _view(stuff: Material) -> View:
         slopes=tuple(_slopes(summary.trends)),
         fleets=tuple(growth.grown(stuff.fleets, conditions)),
         lines=tuple(growth.lines(cells, conditions)),
-        workloads=workloads.keys(quantities),
+        workloads=workloads.keys(quantities, _kinds(stuff)),
         isolation=isolation.facts(quantities, conditions, cells),
         missing=tuple(_missing(summary.rows, labels)),
         findings=_findings(summary.findings),
@@ -85,7 +85,7 @@ def _view(stuff: Material) -> View:
             for one, after in zip_longest(stuff.trials, stuff.trials[1:])
         ),
         recorded=stuff.recorded,
-        layers=surroundings.layers(stuff),
+        explained=explain.tables(stuff.head, stuff.about, stuff.summary),
         method=tuple(surroundings.method(stuff)),
         environment=tuple(surroundings.environment(stuff)),
         source=clean(stuff.source),
@@ -95,8 +95,17 @@ def _view(stuff: Material) -> View:
 
 def _is_bare(stuff: Material) -> bool:
     """Say whether the baseline stands on nothing but the host."""
+    known = stuff.head.isolation.get(stuff.summary.baseline)
+    if known is not None:
+        return known == "none"
     backends = material.mapping(stuff.about.get("backends"))
     return material.mapping(backends.get(stuff.summary.baseline)).get("isolation") == "none"
+
+
+def _kinds(stuff: Material) -> dict[str, str]:
+    """Return the kinds of metrics that go by another name."""
+    options = stuff.head.options
+    return {name: str(given["kind"]) for name, given in options.items() if "kind" in given}
 
 
 def _title(stuff: Material) -> str:

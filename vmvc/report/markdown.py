@@ -183,11 +183,10 @@ def _slopes(view: View) -> Iterator[str]:
 
 
 def _layers(view: View) -> Iterator[str]:
-    if view.layers.backends:
-        yield "## What stands below the application"
-        yield ""
-        rows = [[title, *cells] for title, cells in view.layers.rows]
-        yield from table(["layer", *view.layers.backends], rows)
+    from vmvc.report.explained import table_of
+
+    for one in view.explained.tables:
+        yield from table_of(view.explained, one)
 
 
 def _numbers(view: View) -> Iterator[str]:

@@ -22,9 +22,10 @@ ACCOUNT_WORDS: Final = {
     "memory": (
         "Memory, by its names",
         (
-            "There is no one figure. Processes, cgroup and host count the same pages in three ways: parts of "
-            "one account add up, accounts never do. Process figures miss what the kernel holds for the "
-            "guest; cgroups miss helpers outside; what the host has less of has it all, and its own noise."
+            "There is no one figure. Processes, cgroup, guest and host count the same pages each in its own "
+            "way: parts of one account add up, accounts never do. Process figures miss what the kernel holds "
+            "for the guest; cgroups miss helpers outside; what the host has less of has it all, and its own "
+            "noise."
         ),
     ),
     "disk": (
@@ -60,6 +61,7 @@ def page(view: View) -> str:
 
 def _words(view: View) -> dict[str, Any]:
     backends = [*dict.fromkeys(one.backend for one in view.conditions)]
+    labels = {one.id: one.label for one in view.conditions}
     named = {id(finding) for backend in backends for finding in view.found_on(backend)}
     first = next(iter([*view.headlines, *(one.key for one in view.quantities)]), "")
     return {
@@ -90,6 +92,7 @@ def _words(view: View) -> dict[str, Any]:
             "workloads": bool(data.ratios(view, view.workloads)[1]),
         },
         "words": {"measured": "measured", "warmup": "warm-up", "failed": "failed"},
+        "columns": [labels.get(one.condition, one.condition) for one in view.explained.columns],
         "worked": list(_worked(view)),
         "flags": [one.what for one in view.findings if one.code in ORDER_FLAGS],
         "kind": payload.kind,
@@ -151,8 +154,8 @@ def _sections(view: View) -> Iterator[tuple[str, str]]:
     if view.slopes:
         yield "levels", "Levels"
     yield "order", "Order"
-    if view.layers.backends:
-        yield "layers", "Layers"
+    if view.explained.columns:
+        yield "layers", "Lesson"
     yield "numbers", "Numbers"
     yield "trials", "Trials"
     yield "findings", "Findings"

@@ -1,4 +1,4 @@
-"""run.json -> what the numbers stand on: layers, method, environment and how to measure again."""
+"""run.json -> what the numbers stand on: method, environment and how to measure again."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from vmvc.report.material import JsonMap, Material, mapping
 from vmvc.report.plain import clean
-from vmvc.report.view import Facts, Layers
-from vmvc.spec_machine import merged
+from vmvc.report.view import Facts
 from vmvc.stopping import says
 from vmvc.units import format_percent, show_bytes
 
@@ -23,11 +22,6 @@ ORDERS: Final = {
     "interleaved": "interleaved: each block holds every condition once, in file order",
     "sequential": "sequential: all trials of a condition in a row, so drift can look like a difference",
 }
-ISOLATION: Final = {
-    "none": "none: a process among the others",
-    "container": "namespaces and cgroups of the host's kernel",
-    "vm": "hardware or its emulation: a machine of its own",
-}
 
 
 def emulated(stuff: Material) -> frozenset[str]:
@@ -36,142 +30,6 @@ def emulated(stuff: Material) -> frozenset[str]:
     return frozenset(
         name for name, one in backends.items() if mapping(mapping(one).get("facts")).get("emulated") is True
     )
-
-
-# --- the lesson's table -----------------------------------------------------------------------------------
-
-
-def layers(stuff: Material) -> Layers:
-    """Return what lies below the application on each backend, from the hardware up, as it is on this host."""
-    backends = mapping(stuff.about.get("backends"))
-    names = [name for name in stuff.head.axes if name in backends]
-    host = mapping(stuff.about.get("host"))
-    columns = [_layers_of(stuff, host, name, mapping(backends[name])) for name in names]
-    titles = (
-        *("Application", "Guest system", "Guest kernel", "Virtual hardware"),
-        *("Isolation by", "Host system", "Host kernel", "Hardware"),
-    )
-    return Layers(
-        tuple(names), tuple((title, tuple(column[title] for column in columns)) for title in titles)
-    )
-
-
-def _layers_of(stuff: Material, host: JsonMap, name: str, about: JsonMap) -> dict[str, str]:
-    facts, isolation = mapping(about.get("facts")), about.get("isolation")
-    kind = str(about.get("kind", ""))
-    guest = _guest(stuff, name)
-    kernel = _say(host.get("kernel"))
-    machine = isolation == "vm"
-    prepared = _prepared(stuff, name)
-    return {
-        "Application": _application(guest),
-        "Guest system": _image(stuff, guest) if "machine" not in guest else _existing(guest, prepared),
-        "Guest kernel": _guest_kernel(prepared) if machine else "the host's",
-        "Virtual hardware": _hardware(_sized(guest, prepared), facts)
-        if machine
-        else "none: the host's devices",
-        "Isolation by": _engine(kind, facts) or ISOLATION.get(str(isolation), "not known"),
-        "Host system": _say(host.get("distribution")),
-        "Host kernel": kernel,
-        "Hardware": _machine(host),
-    }
-
-
-def _guest(stuff: Material, backend: str) -> JsonMap:
-    experiment = mapping(stuff.about.get("experiment"))
-    own = mapping(mapping(mapping(experiment.get("backends")).get(backend)).get("guest"))
-    return merged(mapping(experiment.get("guest")), own)
-
-
-def _prepared(stuff: Material, backend: str) -> JsonMap:
-    """Return what was prepared for the backend's first condition."""
-    for condition, one in mapping(stuff.about.get("conditions")).items():
-        if condition.split(" ")[0] == backend:
-            return mapping(mapping(one).get("facts"))
-    return {}
-
-
-def _existing(guest: JsonMap, prepared: JsonMap) -> str:
-    """Say which machine of the user's it is."""
-    known = _or_nothing(prepared.get("existing_id"))
-    return f"its own: the machine {_say(guest['machine'])}" + (f" ({known})" if known else "")
-
-
-def _sized(guest: JsonMap, prepared: JsonMap) -> JsonMap:
-    """Return what is asked for, or the CPUs and memory that a machine of the user's has."""
-    if "machine" not in guest:
-        return guest
-    return {**guest, "cpus": prepared.get("existing_cpus"), "memory": prepared.get("existing_memory")}
-
-
-def _application(guest: JsonMap) -> str:
-    if "machine" in guest:
-        return "its own"
-    command = guest.get("command")
-    told = " ".join(map(str, command)) if isinstance(command, list) else "the image's command"
-    return clean(told)
-
-
-def _image(stuff: Material, guest: JsonMap) -> str:
-    """Say what the root file system is made of."""
-    name = guest.get("image")
-    if name is None:
-        return "not known"
-    recipe = mapping(mapping(mapping(stuff.about.get("experiment")).get("images")).get(str(name)))
-    kinds = [f"{key} {_say(recipe[key])}" for key in ("oci", "disk") if key in recipe]
-    packages = recipe.get("packages")
-    told = " ".join([*kinds, _or_nothing(recipe.get("base"))]).strip()
-    return (
-        f"image {_say(name)}"
-        + (f": {told}" if recipe else ", built in")
-        + (f" with {_say(packages)}" if packages else "")
-    )
-
-
-def _guest_kernel(prepared: JsonMap) -> str:
-    package, version = prepared.get("kernel_package"), prepared.get("kernel_version")
-    if package is None:
-        return "its own, from its disk"
-    return f"its own: {_say(package)}" + (f" ({_say(version)})" if version else "")
-
-
-def _hardware(guest: JsonMap, facts: JsonMap) -> str:
-    given = f"{_say(guest.get('cpus'))} CPU, {_say(guest.get('memory'))}"
-    return ", ".join(
-        filter(None, [given, _or_nothing(facts.get("machine")), _or_nothing(facts.get("network"))])
-    )
-
-
-def _engine(kind: str, facts: JsonMap) -> str:
-    match kind:
-        case "docker":
-            return (
-                f"Docker {_say(facts.get('version'))}, {_say(facts.get('runtime'))} "
-                f"{_or_nothing(facts.get('runtime_version'))}".strip()
-                + f": namespaces and cgroups v{_say(facts.get('cgroup_version'))}"
-            )
-        case "libvirt" if facts.get("driver", "QEMU") != "QEMU":
-            driver = str(facts["driver"])
-            version = _or_nothing(facts.get(f"{driver.lower()}_version"))
-            return f"libvirt {_say(facts.get('libvirt_version'))}, driver {_say(driver)} {version}".strip()
-        case "libvirt":
-            by = "emulated, tcg" if facts.get("emulated") is True else _say(facts.get("accelerator"))
-            return (
-                f"QEMU {_say(facts.get('qemu_version'))} ({by}), libvirt {_say(facts.get('libvirt_version'))}"
-            )
-        case _:
-            return ""
-
-
-def _machine(host: JsonMap) -> str:
-    parts = [
-        _or_nothing(host.get("hardware")),
-        _or_nothing(host.get("cpu")),
-        f"{host['threads']} threads" if "threads" in host else "",
-        show_bytes(host["memory"]) if isinstance(host.get("memory"), int | float) else "",
-        "itself virtual" if host.get("virtualised") is True else "",
-    ]
-    return clean(", ".join(filter(None, parts))) or "not known"
 
 
 # --- method, environment, again ---------------------------------------------------------------------------
@@ -220,6 +78,12 @@ def method(stuff: Material) -> Iterator[tuple[str, str]]:
             f"the run was taken up again {stuff.resumed} time{'s' if stuff.resumed > 1 else ''}",
         )
     yield "Scope", "one host is one sample: these numbers hold on this host"
+
+
+def _guest(stuff: Material, backend: str) -> JsonMap:
+    experiment = mapping(stuff.about.get("experiment"))
+    own = mapping(mapping(mapping(experiment.get("backends")).get(backend)).get("guest"))
+    return {**mapping(experiment.get("guest")), **{key: one for key, one in own.items() if one is not None}}
 
 
 def _readiness(ready: JsonMap) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 from vmvc.report.figures import Cell
 from vmvc.report.view import View
 from vmvc.results import number
+from vmvc.sheet import SheetWriter
 from vmvc.units import show
 
 NUMBER_COLUMNS: Final = (
@@ -38,9 +38,9 @@ def numbers_csv(view: View) -> str:
 def rows_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Write rows as CSV; lines end with ``\\n``."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
+    writer = SheetWriter(text)
+    writer.row(columns)
+    writer.rows(rows)
     return text.getvalue()
 
 

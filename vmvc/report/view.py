@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from vmvc.records import EventRecord, FindingRecord
+from vmvc.records_explain import Explained
 from vmvc.report.figures import Cell, Grown, Line, Part, Phase, Ratio, Series, Slope
 
 ACCOUNTS: Final = {
     "memory": {
         "Processes, by proportional share (PSS)": {"own": "memory.pss", "helpers": "memory.helpers_pss"},
+        "Daemons that serve all instances (PSS)": {"shared": "memory.shared_pss"},
         "Cgroup": {
             "anonymous": "memory.cgroup_anon",
             "page cache": "memory.cgroup_file",
             "kernel": "memory.cgroup_kernel",
         },
+        "Guest, by its own account": {"used": "memory.guest_used"},
         "Host": {"less available": "memory.host_drop"},
     },
     "disk": {"Allocated": {"only this instance's": "disk.unique", "shared": "disk.shared"}},
@@ -120,14 +123,6 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Layers:
-    """The lesson's table of layers: a row is a layer, from the hardware up, a column a backend."""
-
-    backends: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[str, ...]], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Fact:
     """One fact about isolation: what it means, and its words in each condition."""
 
@@ -183,7 +178,7 @@ class View:
     findings: tuple[FindingRecord, ...]
     trials: tuple[Trial, ...]
     recorded: int
-    layers: Layers
+    explained: Explained
     method: tuple[tuple[str, str], ...]
     environment: tuple[Facts, ...]
     source: str

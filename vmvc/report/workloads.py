@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from vmvc.report.view import Quantity
@@ -13,11 +13,13 @@ OWN: Final = frozenset(
 """Metrics about the guest itself, which have sections of their own: all others give it work to do."""
 
 
-def is_workload(one: Quantity) -> bool:
-    """Say whether a quantity is of work in the guest, of which more or less is better."""
-    return one.metric not in OWN and one.better != "neutral"
+def keys(quantities: Iterable[Quantity], kinds: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the quantities of work in the guest of which more or less is better, in the run's order.
 
-
-def keys(quantities: Iterable[Quantity]) -> tuple[str, ...]:
-    """Return the quantities of work, in the run's order."""
-    return tuple(one.key for one in quantities if is_workload(one))
+    ``kinds``: metric -> its kind, where that is not its name.
+    """
+    return tuple(
+        one.key
+        for one in quantities
+        if kinds.get(one.metric, one.metric) not in OWN and one.better != "neutral"
+    )

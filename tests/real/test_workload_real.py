@@ -1,0 +1,179 @@
+"""Workloads on real engines: the tools of one Debian image on all three, and commands that go wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.command import Said, vmvc
+from vmvc import owner, probes
+from vmvc.backends.docker import DockerBackend
+from vmvc.backends.docker_client import DockerOptions
+from vmvc.backends.process import ProcessBackend
+from vmvc.contract import MOST_OUTPUT, Backend, Guest, Instance, MonotonicClock, Scene, Tag
+from vmvc.errors import DeadlineExceeded, StepFailed, TrialError
+from vmvc.metrics.task import Task, Wanted, Word
+from vmvc.metrics.workload import Workload
+from vmvc.metrics.workload_options import WorkloadOptions
+from vmvc.spec import BUILT_IN_IMAGES, Exec, ReadyExec
+
+pytestmark = [pytest.mark.real("docker", "libvirt", "root"), pytest.mark.timeout(900)]
+
+EXPERIMENT = """\
+name: tools
+images: {tools: {base: debian:bookworm, packages: [fio, sysbench]}}
+guest:
+  image: tools
+  cpus: 1
+  memory: 512MiB
+  command: [sh, -c, "trap exit TERM; sleep infinity & wait"]
+  ready: {exec: {command: ["true"]}}
+backends: [process, docker, libvirt]
+metrics:
+  cpu: {kind: workload, use: sysbench-cpu, time: 1s, iterations: 2, warmup: 0}
+  reads: {kind: workload, use: fio-randread, time: 1s, size: 4MiB, iterations: 1, warmup: 0}
+  nap: {kind: workload, iterations: 2, warmup: 0, run: {command: [sleep, "0.5"]}}
+trials: {count: 1, warmup: 0, timeout: 3m}
+"""
+CLOCK = MonotonicClock()
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Said]:
+    """One run of the image's tools on all three backends."""
+    folder = tmp_path_factory.mktemp("tools")
+    (folder / "tools.yaml").write_text(EXPERIMENT)
+    environment = {**os.environ, "VMVC_LOCK": str(folder / "lock")}
+    said = vmvc("run", folder / "tools.yaml", cwd=folder, env=environment)
+    (run,) = (folder / "results" / "tools").iterdir()
+    return run, said
+
+
+def test_the_same_tools_give_their_numbers_on_every_backend(measured: tuple[Path, Said]) -> None:
+    run, said = measured
+    assert said.code == 0, said.err
+    rows = {
+        (row["backend"], f"{row['metric']}.{row['quantity']}"): row
+        for row in json.loads((run / "summary.json").read_text())["rows"]
+    }
+    for backend in ("process", "docker", "libvirt"):
+        assert 1 < rows[backend, "cpu.events"]["median"] < 1e5
+        assert 1 < rows[backend, "reads.iops"]["median"] < 1e7
+        iops, bandwidth = (rows[backend, f"reads.{name}"]["median"] for name in ("iops", "bandwidth"))
+        assert bandwidth == pytest.approx(iops * 4096, rel=0.02)
+        assert 0.5 <= rows[backend, "nap.wall"]["median"] < 30
+        assert 0 < rows[backend, "nap.exec_cost"]["median"] < rows[backend, "nap.wall"]["median"]
+        assert rows[backend, "nap.wall"]["iterations"] == 2
+
+
+def test_iterations_stand_in_a_file_of_their_own(measured: tuple[Path, Said]) -> None:
+    run, _ = measured
+    with (run / "iterations.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len([row for row in rows if row["quantity"] == "events"]) == 3 * 2
+    assert {row["unit"] for row in rows if row["quantity"] == "bandwidth"} == {"B/s"}
+
+
+def test_no_test_file_stays_on_the_host(measured: tuple[Path, Said]) -> None:
+    assert not list(Path("/var/tmp").glob("vmvc*"))
+
+
+# --- commands that go wrong -------------------------------------------------------------------------------
+
+GUEST = Guest(
+    BUILT_IN_IMAGES["tiny"],
+    cpus=1,
+    memory=2**28,
+    ready=ReadyExec(exec=Exec(command=("true",))),
+    command=("sh", "-c", "trap exit TERM; sleep 100000 & wait"),
+)
+Run = Callable[[Workload], list[Any]]
+
+
+@pytest.fixture(params=[DockerBackend, ProcessBackend], scope="module")
+def instance(request: pytest.FixtureRequest) -> Iterator[Instance]:
+    options = DockerOptions() if request.param is DockerBackend else request.param.options_model()
+    backend: Backend = request.param("b", options)
+    backend.prepare(GUEST)
+    made = backend.instance(Tag(f"w{secrets.token_hex(4)}", 1, owner.current()), GUEST)
+    try:
+        made.create()
+        made.start()
+        probes.wait(GUEST.ready, made, None, CLOCK, CLOCK.now() + 60 * 10**9)
+        yield made
+    finally:
+        made.destroy()
+        backend.close()
+
+
+def observe(instance: Instance, *command: str, deadline: float = 30.0, file: str = "stdout") -> list[Any]:
+    task = Task(command=command, quantities={"n": Wanted(lines=Word(), file=file)})
+    options = WorkloadOptions(run=task, iterations=1, warmup=0, deadline=deadline)
+    scene = Scene(events={}, guest=GUEST, instance=instance, clock=CLOCK, timeout=60.0)
+    return list(Workload(options, "w").observe(scene))
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("no-such-tool",), "iteration 1: 'no-such-tool' was not found in the guest"),
+        (("sh", "-c", "echo oh no >&2; exit 3"), "iteration 1: 'sh' ended with 3: oh no"),
+        (("true",), "iteration 1: n: stdout: expected one line, got 0; nothing was printed there"),
+        (("echo", "a"), "iteration 1: n: stdout:1: expected a number, got 'a'"),
+        (("head", "-c", "4", "/bin/busybox"), "iteration 1: n: stdout:1: expected a number, got "),
+        (("head", "-c", "3000000", "/dev/zero"), "iteration 1: 'head' printed 3000000 bytes to stdout"),
+    ],
+)
+def test_a_command_that_goes_wrong_is_one_clear_error(
+    instance: Instance, command: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(TrialError) as caught:
+        observe(instance, *command)
+    assert caught.value.what.startswith(said), caught.value.what
+
+
+def inside(instance: Instance, text: str) -> list[int]:
+    """Return the processes of the host whose arguments hold this text, but this test's own."""
+    return [
+        one.pid
+        for one in psutil.process_iter(["cmdline"])
+        if text in " ".join(one.info["cmdline"] or ()) and one.pid != os.getpid()
+    ]
+
+
+def gone(instance: Instance, text: str) -> bool:
+    limit = time.monotonic() + 10
+    while inside(instance, text):
+        if time.monotonic() > limit:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_a_command_that_never_ends_is_gone_from_the_guest(instance: Instance) -> None:
+    with pytest.raises(DeadlineExceeded, match="iteration 1: 'sleep' did not end within 1 s"):
+        observe(instance, "sleep", "7654321", deadline=1.0)
+    assert gone(instance, "sleep 7654321")
+    assert instance.alive(), "only the command is ended"
+
+
+def test_a_command_that_prints_without_end_is_ended_early(instance: Instance) -> None:
+    begin = time.monotonic()
+    with pytest.raises(StepFailed, match=f"printed more than {MOST_OUTPUT // 2**20} MiB"):
+        observe(instance, "yes", "vmvc-endless", deadline=50.0)
+    assert time.monotonic() - begin < 40
+    assert gone(instance, "yes vmvc-endless")
+
+
+def test_a_lot_of_output_arrives_whole(instance: Instance) -> None:
+    done = instance.run(("sh", "-c", "head -c 12000000 /dev/zero | tr '\\0' x"), timeout=60.0)
+    assert (done.returncode, len(done.stdout), set(done.stdout)) == (0, 12_000_000, {ord("x")})
