@@ -12,7 +12,7 @@ SHELL := bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lab bench fuzz schemas journals pictures notebook constraints engines venv validators down clean
+.PHONY: help demo test check lab bench fuzz torture schemas journals pictures notebook constraints engines venv validators down clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## list the commands
@@ -70,6 +70,11 @@ fuzz: venv  ## as many generated and mutated files as RUNS says (100000: some 15
 	VMVC_FUZZ_EXAMPLES=$$(($(RUNS) / 10)) $(BIN)/pytest -q --timeout 7200 tests/test_load_fuzz.py
 	echo 'fuzz: atheris, by coverage, the other half'
 	$(BIN)/python -m tests.fuzz.guided -runs=$$(($(RUNS) / 2)) 2>&1 | grep -v -e REDUCE -e NEW
+
+KILLS ?= 100
+torture: engines venv  ## kill runs at every instant on fake and KILLS times on each engine (100: some 30 minutes)
+	@VMVC_KILLS=all $(BIN)/pytest -q --timeout 7200 tests/test_exactly_once.py
+	VMVC_KILLS=$(KILLS) $(BIN)/pytest -q tests/real/test_killed.py $(ARGS)
 
 schemas: venv  ## write schemas/ anew from the models
 	@$(BIN)/vmvc schema --write schemas/

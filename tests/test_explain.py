@@ -202,3 +202,25 @@ def test_the_journal_is_only_read(folder: Path) -> None:
     explain.explained(folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
     assert journal.head(folder / "journal.jsonl").name == "made"
+
+
+def test_a_machine_that_existed_before_has_its_own_size_and_no_image_of_ours() -> None:
+    facts = {
+        "existing_machine": "ubuntu-vm",
+        "existing_id": "1-2",
+        "existing_cpus": 3,
+        "existing_memory": 2**31,
+    }
+    about = {
+        "experiment": {"guest": {"cpus": 1, "memory": 2**29, "image": "tiny", "command": ["httpd"]}},
+        "backends": {"docker": {"kind": "libvirt", "isolation": "vm", "facts": {"machine": "q35"}}},
+        "conditions": {"docker": {"facts": facts}},
+    }
+    found = made({}, about=about)
+    (layer,) = cells(found, "virtualisation layer").values()
+    assert layer.text == "a machine q35 of 3 CPU and 2 GiB"
+    (binaries,) = cells(found, "binaries").values()
+    assert binaries.text == "those of the machine ubuntu-vm, which vmvc did not make"
+    assert binaries.source == ("run.json conditions.docker.facts.existing_machine",)
+    (application,) = cells(found, "application").values()
+    assert application.text == "what the machine ubuntu-vm starts of itself"

@@ -177,6 +177,8 @@ def _guest_system(one: Recorded) -> str:
 
 
 def _binaries(one: Recorded) -> str:
+    if one.machine:
+        return f"those of the machine {one.of_guest('existing_machine')}, which vmvc did not make"
     name = one.asked("image")
     if name is None:
         return ""
@@ -200,6 +202,8 @@ def _digest(one: Recorded) -> str:
 
 
 def _application(one: Recorded) -> str:
+    if one.machine:
+        return f"what the machine {one.of_guest('existing_machine')} starts of itself"
     command = one.asked("command") or _list(one.of_guest("command"))
     return " ".join(map(str, command)) if isinstance(command, list | tuple) else "the image's own command"
 

@@ -62,8 +62,18 @@ class Recorded:
         """Return what was prepared for the condition's guest."""
         return self.say("conditions", self.condition.id, "facts", name)
 
+    @property
+    def machine(self) -> str:
+        """Name of the machine that existed before, "" where the guest is made from an image."""
+        return self.ask("conditions", self.condition.id, "facts", "existing_machine")
+
     def asked(self, key: str) -> Any:
-        """Return what the experiment asks for as ``guest.KEY``: factor first, then backend, then guest."""
+        """Return what the experiment asks for as ``guest.KEY``: factor first, then backend, then guest.
+
+        A machine that existed before has what was found of it, and no more.
+        """
+        if self.machine:
+            return self.find("conditions", self.condition.id, "facts", f"existing_{key}")
         path = f"guest.{key}"
         if path in self.condition.factors:
             self._used.append(f"factor {path}")

@@ -367,6 +367,22 @@ def test_what_is_lacking_is_told_before_the_first_trial(metric: Metric, guest: G
     assert lacks(metric, guest) == ([said] if said else [])
 
 
+def test_a_machine_of_unknown_size_wants_to_be_told_the_threads() -> None:
+    machine = replace(GUEST, image=None, cpus=None, memory=None, machine="ubuntu-vm")
+    task = {"command": ("work", "--threads={threads}", "--size={memory}")}
+    assert lacks(own(task=task), machine) == [
+        (
+            "workload.threads: nobody says how many CPUs the machine ubuntu-vm has; "
+            "say with how many threads: set `threads` of the workload"
+        ),
+        (
+            "workload.memory: nobody says how much memory the machine ubuntu-vm has; "
+            "write a size into the command in place of {memory}"
+        ),
+    ]
+    assert [one for one in lacks(own(task=task, threads=2), machine) if "threads" in one] == []
+
+
 def test_a_network_test_wants_its_server_and_a_port_to_it() -> None:
     metric = Workload(WorkloadOptions(use="iperf3"))
     assert metric.ports() == (5201,)

@@ -125,6 +125,13 @@ class Workload(Metric):
     def _lacking(self, guest: Guest) -> Iterator[Finding]:
         preset, task = self._preset, self._task
         program = task.command[0]
+        text = " ".join(task.command)
+        if guest.cpus is None and self.options.threads is None and "{threads}" in text:
+            cure = "say with how many threads: set `threads` of the workload"
+            yield _lack("threads", f"nobody says how many CPUs the machine {guest.machine} has", cure)
+        if guest.memory is None and "{memory}" in text:
+            cure = "write a size into the command in place of {memory}"
+            yield _lack("memory", f"nobody says how much memory the machine {guest.machine} has", cure)
         if task.on == "host":
             if shutil.which(program) is None:
                 cure = f"apt-get install {preset.package}" if preset.package else "install it on the host"
@@ -179,10 +186,10 @@ class _Bout:
     def _values(self) -> dict[str, str]:
         options, guest = self._options, self._scene.guest
         values = {
-            "threads": str(options.threads or guest.cpus),
+            "threads": str(options.threads or guest.cpus or ""),
             "seconds": str(round(options.seconds)),
             "size": str(options.size),
-            "memory": str(guest.memory),
+            "memory": str(guest.memory or ""),
         }
         text = " ".join(self._task.command)
         if "{host}" in text or "{port}" in text:
