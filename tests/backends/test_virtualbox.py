@@ -68,8 +68,10 @@ def test_machines_are_listed_whatever_their_names(monkeypatch: pytest.MonkeyPatc
     ("said", "what", "hint"),
     [
         (
-            "VBoxManage: error: The machine 'x' has terminated unexpectedly during startup\n"
-            "VBoxManage: error: Details: code NS_ERROR_FAILURE\nVERR_VM_DRIVER_NOT_INSTALLED (-1908)",
+            (
+                "VBoxManage: error: The machine 'x' has terminated unexpectedly during startup\n"
+                "VBoxManage: error: Details: code NS_ERROR_FAILURE\nVERR_VM_DRIVER_NOT_INSTALLED (-1908)"
+            ),
             "terminated unexpectedly",
             "virtualbox-dkms",
         ),
