@@ -34,12 +34,14 @@ pytestmark = [pytest.mark.real("root", "mmdebstrap")]
 def manage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manage]:
     """Give a VirtualBox without machines, whose daemon no other test talks to."""
     monkeypatch.setenv("VBOX_USER_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("VBOX_IPC_SOCKETID", f"vmvc{secrets.token_hex(4)}")
+    daemon = f"vmvc{secrets.token_hex(4)}"
+    monkeypatch.setenv("VBOX_IPC_SOCKETID", daemon)
     found = Manage(PROGRAM)
     yield found
     assert found.machines() == [], "a machine remains"
     assert "Location:" not in found.run("list", "hdds", doing="list disks"), "a disk remains registered"
     assert [one for one in records() if one.tag.run.startswith("vbox-test")] == []
+    shutil.rmtree(f"/tmp/.vbox-{daemon}-ipc")
 
 
 @pytest.fixture
