@@ -129,7 +129,7 @@ def test_an_unfinished_run_is_handed_on_only_as_it_is(made: Path, tmp_path: Path
     folder = tmp_path / "run"
     folder.mkdir()
     for path in runs(made)[0].iterdir():
-        if path.is_file():
+        if path.is_file() and path.name != "SHA256SUMS":  # A run that was killed has none.
             (folder / path.name).write_bytes(path.read_bytes())
     lines = (folder / "journal.jsonl").read_text().splitlines(keepends=True)
     (folder / "journal.jsonl").write_text("".join(lines[:-1]))

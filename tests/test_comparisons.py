@@ -60,6 +60,17 @@ def test_linpack_against_the_bare_host() -> None:
     )
 
 
+def test_what_a_guests_own_clock_told_is_compared_with_no_other_backend() -> None:
+    own = READY.model_copy(update={"own_clock": True})
+    every = conditions(("kvm", {"guest.memory": "1GiB"}), ("kvm", {"guest.cpus": 2}), ("vbox", {}))
+    cells = {one.id: cell(NATIVE) for one in every}
+    found = list(comparisons(every, [own], lambda one, _: cells[one.id], "kvm", 1))
+    assert [(one.condition, one.reason) for one in found if one.ratio is None] == [
+        ("vbox", "the clocks of two guests do not compare")
+    ]
+    assert [one.condition for one in found if one.ratio is not None] == ["kvm guest.cpus=2"]
+
+
 def test_partners_agree_on_the_guests_factors_and_not_on_a_backends_own() -> None:
     machine = "backends.kvm.options.machine"
     every = conditions(

@@ -162,3 +162,20 @@ def test_every_group_is_told_as_it_is(group: str, codes: tuple[str, ...]) -> Non
     assert found is not None
     told = re.findall(r"`(\w+)`", README[found.end() : found.end() + 200].split(".")[0].split(";")[0])
     assert tuple(told) == codes
+
+
+PROMISES = re.findall(
+    r"^\| (.+) \| `(.+?\.py)::(test_\w+)` \|$",
+    README[README.index("<!-- promises -->") :].partition("<!-- end -->")[0],
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize(("promise", "path", "test"), PROMISES)
+def test_every_promise_has_the_test_that_it_names(promise: str, path: str, test: str) -> None:
+    assert re.search(rf"^ *def {test}\(", (ROOT / path).read_text(), re.MULTILINE), promise
+
+
+def test_no_row_of_the_promises_is_without_a_test() -> None:
+    rows = README[README.index("<!-- promises -->") :].partition("<!-- end -->")[0].splitlines()[3:]
+    assert len(PROMISES) == len([row for row in rows if row.startswith("| ")]) > 20

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.command import vmvc
 from tests.report import runs
 from tests.terminal import Terminal
-from vmvc import results
+from vmvc import open_run, results, status
 from vmvc.cli.screen import screen
 from vmvc.records import FindingRecord
 
@@ -89,3 +90,27 @@ def test_a_run_that_failed_on_one_backend_only_is_shown(tmp_path: Path) -> None:
     said = vmvc("run", path, cwd=tmp_path)
     assert said.code == 1
     assert re.search(r"^startup\.image +- +-$", said.out, re.MULTILINE), said.out
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ({"until": 0}, "0 of 9 trials measured"),
+        ({"until": 1}, "1 of 9 trials measured"),
+        ({"until": 2}, "2 of 9 trials measured"),
+        ({"failing": dict.fromkeys(range(1, 10), "too late")}, "0 of 9 trials measured, 9 failed"),
+    ],
+    ids=["nothing yet", "only a warm-up", "one trial", "no success"],
+)
+def test_odd_runs_are_shown_as_they_are(tmp_path: Path, made: dict[str, Any], words: str) -> None:
+    folder = runs.make(tmp_path / "run", backends=("docker",), **made)
+    summary = results.summary_of(folder)
+    shown = list(screen(summary, folder, results.verdicts_of(folder), 80, 24))
+    assert words in shown[0]
+    assert len(shown) <= 23
+    run = open_run(folder)
+    assert len(run.frame("trials", "polars")) == made.get("until", 9)
+    assert run.frame("readings", "polars").columns == list(run.table("readings").types)
+    assert "of 9 trials" in words
+    assert "measured" in run._repr_html_()
+    assert status.read(folder).done == made.get("until", 9)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -32,8 +33,12 @@ def write(folder: Path, names: Iterable[str], *, keep: bool = False) -> None:
 
 
 def forget(folder: Path) -> None:
-    """Note nothing any more: the run goes on, so its files change."""
-    (folder / NAME).unlink(missing_ok=True)
+    """Note nothing any more: the run goes on, so its files change.
+
+    A folder that cannot be written is told by whoever has something to write.
+    """
+    with suppress(OSError):
+        (folder / NAME).unlink(missing_ok=True)
 
 
 def changed(folder: Path) -> Iterator[Fault]:

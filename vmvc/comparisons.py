@@ -89,6 +89,8 @@ def _compare(
         n=len(one.values),
         baseline_n=len(other.values),
     )
+    if quantity.own_clock and condition.backend != baseline.backend:
+        return base.model_copy(update={"reason": "the clocks of two guests do not compare"})
     empty = [who.id for who, cell in zip((condition, baseline), cells, strict=True) if not cell.values]
     if empty:
         reason = f"no values of {' and '.join(empty)}"

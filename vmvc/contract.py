@@ -76,6 +76,8 @@ class Quantity:
     says: str
     rule: Literal["", "mean", "median"] = ""
     host_best: bool = False
+    own_clock: bool = False
+    """True of what the guest's own clock told: it is never compared with another backend's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,10 @@ class QuantityRecord(Record):
     host_best: bool | None = Field(
         default=None, description="True where no guest can be better than the bare host; else absent."
     )
+    own_clock: bool | None = Field(
+        default=None,
+        description="True where the guest's own clock told it, so that it is not compared across backends.",
+    )
 
     @classmethod
     def of(cls, metric: str, quantity: Quantity) -> QuantityRecord:
@@ -74,6 +78,7 @@ class QuantityRecord(Record):
             says=quantity.says,
             rule=quantity.rule or None,
             host_best=quantity.host_best or None,
+            own_clock=quantity.own_clock or None,
         )
 
 

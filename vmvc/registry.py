@@ -21,9 +21,11 @@ BACKENDS: Final[Mapping[str, str]] = {
     "virtualbox": "vmvc.backends.virtualbox:VirtualBoxBackend",
 }
 METRICS: Final[Mapping[str, str]] = {
+    "boot": "vmvc.metrics.boot:Boot",
     "burst": "vmvc.metrics.burst:Burst",
     "density": "vmvc.metrics.density:Density",
     "disk": "vmvc.metrics.disk:Disk",
+    "energy": "vmvc.metrics.energy:Energy",
     "interference": "vmvc.metrics.interference:Interference",
     "isolation": "vmvc.metrics.isolation:Isolation",
     "limits": "vmvc.metrics.limits:Limits",

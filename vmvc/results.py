@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic_core import PydanticCustomError
 
-from vmvc import checksums, claims, durable, journal, seal, stats
+from vmvc import checksums, durable, journal, seal, stats
 from vmvc.attempts import Attempts, attempts_of, stops_of, trials_of, with_last
 from vmvc.comparisons import beaten_hosts, comparisons, trends
 from vmvc.errors import ResultsError, StorageError
@@ -102,6 +102,7 @@ def verdicts(path: Path) -> tuple[VerdictRecord, ...]:
     head = journal.head(path)
     if not head.claims:
         return ()
+    from vmvc import claims  # only where a verdict must be made: it takes much to import
 
     try:
         return claims.verdicts(head, list(conditions_of(head)), trials_of(path))

@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError
 from vmvc import host, journal, owner
 from vmvc.attempts import stops_of, trials_of
 from vmvc.contract import Finding, Tag
-from vmvc.errors import ResultsError, StorageError
+from vmvc.errors import ResultsError
 from vmvc.pace import Pace
 from vmvc.plan import Condition, Plan, PlannedTrial
 from vmvc.records import FindingRecord, Record, StopRecord, TrialRecord
@@ -90,27 +90,23 @@ class Posting:
     """A watcher that writes down where the run is, and tells another watcher everything."""
 
     def __init__(self, folder: Path, inner: RunWatcher) -> None:
-        """Begin the file.
-
-        Raises: StorageError.
-        """
+        """Begin the file; where that cannot be, there is none."""
         self._inner = inner
         self._path = folder / NAME
         self._pace: Pace | None = None
         self._warmup = self._counted = 0
         self._now = Now(mark=0, owner=owner.current(), boot=host.boot_id(), since_ns=0, since="", end=0)
-        try:
+        self._file = -1
+        with contextlib.suppress(OSError):
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise StorageError(
-                f"{self._path}: {error.strerror}", hint="make room, or choose --results"
-            ) from error
         self._post(step="begin")
 
     def close(self) -> None:
         """Take the file away: the run has ended in good order."""
-        os.close(self._file)
-        self._path.unlink(missing_ok=True)
+        if self._file >= 0:
+            os.close(self._file)
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
 
     def says(self) -> str:
         """Say in a line where the run is now."""
@@ -130,6 +126,8 @@ class Posting:
         now = {"since_ns": time.monotonic_ns(), "since": wall, **changes, "mark": mark, "end": mark}
         self._now = self._now.model_copy(update=now)
         text = self._now.model_dump_json(exclude_none=True).encode() + b"\n"
+        if self._file < 0:
+            return
         with contextlib.suppress(OSError):
             os.pwrite(self._file, text, 0)
             os.ftruncate(self._file, len(text))
@@ -201,10 +199,7 @@ class Posting:
 
 @contextmanager
 def posted(folder: Path, inner: RunWatcher, signals: Signals) -> Iterator[Posting]:
-    """Keep status.json while the block runs, and answer who asks by a signal.
-
-    Raises: StorageError.
-    """
+    """Keep status.json while the block runs, and answer who asks by a signal."""
     posting = Posting(folder, inner)
     signals.on_asked = lambda: inner.asked(posting.says())
     try:

@@ -24,7 +24,10 @@ def leaf():
 inner = os.pipe()
 if not os.fork():
     ends = [leaf()]
-    t = threading.Thread(target=lambda: ends.append(leaf())); t.start(); t.join()
+    born = threading.Event()
+    def other():
+        ends.append(leaf()); born.set(); threading.Event().wait()
+    threading.Thread(target=other, daemon=True).start(); born.wait()
     if not os.fork(): os._exit(0)
     os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
     os.write(inner[1], b".")

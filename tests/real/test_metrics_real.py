@@ -18,6 +18,7 @@ from vmvc.backends.docker_client import DockerOptions
 from vmvc.contract import Absent, Event, Guest, Instance, Metric, MonotonicClock, Options, Reading, Scene, Tag
 from vmvc.errors import GuestDied
 from vmvc.metrics.disk import Disk, DiskOptions
+from vmvc.metrics.isolation import Isolation
 from vmvc.metrics.memory import Memory, MemoryOptions
 from vmvc.metrics.shutdown import Shutdown
 from vmvc.metrics.startup import Startup
@@ -200,6 +201,41 @@ def test_disk_grows_by_what_is_written(run: Run) -> None:
         assert after[name] - before[name] == pytest.approx(16 * MIB, abs=MIB), name
     assert after["shared"] == before["shared"]
     assert after["allocated"] == after["shared"] + after["unique"]
+
+
+def test_disk_is_what_docker_says_itself(run: Run, api: docker.APIClient) -> None:
+    """``docker system df -v`` counts bytes of files, vmvc blocks: of large files they are the same."""
+    instance, ready = run()
+    assert (
+        instance.run(["dd", "if=/dev/urandom", "of=/file", "bs=1M", "count=16"], timeout=30).returncode == 0
+    )
+    assert instance.run(["sync"], timeout=30).returncode == 0
+    found = numbers(look(Disk(DiskOptions()), instance, ready))
+    told = api.df()
+    (container,) = [one for one in told["Containers"] if f"/{instance.tag.name}" in one["Names"]]
+    assert found["virtual"] == container["SizeRootFs"]
+    assert found["unique"] == pytest.approx(container["SizeRw"], abs=MIB)
+    (image,) = [one for one in told["Images"] if one["Id"] == container["ImageID"]]
+    if api.info()["Driver"] == "overlay2":
+        assert found["shared"] == pytest.approx(image["Size"], rel=0.5)
+
+
+def test_metrics_in_one_instance_do_not_disturb_one_another(backend: DockerBackend) -> None:
+    memory, disk = Memory(MemoryOptions(settle=1.0)), Disk(DiskOptions())
+    alone = {**measured(backend, memory), **measured(backend, disk)}
+    together = measured(backend, Isolation(Options()), disk, memory)
+    for name in ("rss", "pss", "uss", "cgroup_anon", "docker_stats"):
+        assert together[name] == pytest.approx(alone[name], abs=2 * MIB), name
+    for name in ("virtual", "allocated", "shared", "unique"):
+        assert together[name] == pytest.approx(alone[name], abs=MIB / 4), name
+
+
+def measured(backend: DockerBackend, *metrics: Metric) -> dict[str, float]:
+    """Run a whole trial with these metrics."""
+    tag = Tag(f"metrics-{secrets.token_hex(4)}", 1, owner.current())
+    outcome = Trial(Job(tag, backend, guest(HOLDS), metrics, 30.0, 1.0), lambda step, left: None, CLOCK).run()
+    assert outcome.failure is None, outcome.failure
+    return {one.quantity: one.value for _, one in outcome.readings}
 
 
 def live(backend: DockerBackend, script: str, stop_timeout: float = 10) -> Outcome:

@@ -57,3 +57,27 @@ def test_what_is_not_measured_cannot_be_drawn(view: View, tmp_path: Path) -> Non
         plot(nothing, "startup.ready", "points", "svg")
     with pytest.raises(InputError, match="no trial of this run became ready"):
         plot(nothing, "startup.ready", "phases", "svg")
+
+
+def test_ratios_and_fleets_have_their_numbers_beside_them(tmp_path: Path) -> None:
+    view = view_of(runs.make(tmp_path / "run", metrics=(*runs.METRICS, "density"), work=runs.WORK))
+    rows = list(csv.DictReader(io.StringIO(plot(view, "encode.frames", "ratios", "svg").csv)))
+    ratios = [one.row for one in view.ratios if one.key == "encode.frames"]
+    assert [(row["condition"], float(row["ratio"]), float(row["ratio_low"])) for row in rows] == [
+        (one.condition, one.ratio, one.ratio_low) for one in ratios
+    ]
+    drawn = plot(view, "startup.ready", "fleet", "svg")
+    assert b"host memory taken" in drawn.image
+    told = [(one.condition, one.instance, one.median) for one in view.fleets if one.what == "taken"]
+    assert [
+        (row["condition"], int(row["instance"]), float(row["median"]))
+        for row in csv.DictReader(io.StringIO(drawn.csv))
+    ] == [("kvm" if name.startswith("kvm") else name, instance, median) for name, instance, median in told]
+
+
+def test_what_cannot_be_drawn_says_why(tmp_path: Path) -> None:
+    view = view_of(runs.make(tmp_path / "run", backends=("docker",)))
+    with pytest.raises(InputError, match="no trial of this run let a fleet grow"):
+        plot(view, "startup.ready", "fleet", "svg")
+    with pytest.raises(InputError, match=r"no ratio of startup\.ready to the baseline"):
+        plot(view, "startup.ready", "ratios", "svg")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pytest
 
+from tests.edited import unchecked
 from tests.report import runs
 from tests.report.test_page import Page
 from vmvc import journal, results
@@ -135,7 +137,7 @@ def test_facts_that_were_not_found_or_differ_say_so(tmp_path: Path) -> None:
     folder = runs.make(
         tmp_path / "run", backends=("docker",), metrics=("isolation",), without="isolation.lsm"
     )
-    path = folder / "journal.jsonl"
+    path = unchecked(folder / "journal.jsonl")
     first = '"quantity":"pid_ns","value":1.0'
     lines = path.read_text().splitlines(keepends=True)
     lines[-1] = lines[-1].replace(first, first.replace("1.0", "0.0"))
@@ -153,3 +155,14 @@ def test_drift_stands_beside_the_order_of_trials(view: View) -> None:
     label, n, tau, p, lag, notes = told["startup.ready"][1]
     assert (label, n, tau, lag, notes) == ("docker", "8", f"{row.tau:.2f}", f"{row.lag1:.2f}", "")
     assert p
+
+
+def test_iterations_within_trials_are_told_beside_the_value(view: View) -> None:
+    cell = view.cells["docker", "encode.latency"]
+    assert cell.nested == ""
+    figures = {"iterations": 5, "sd_within": 0.002, "sd_between": 0.01, "iterations_best": 2}
+    told = replace(cell, row=cell.row.model_copy(update=figures))
+    words = "5 iterations a trial, standard deviation 2 ms within and 10 ms between trials; 2 would be best"
+    assert told.nested == words
+    cells = {**view.cells, ("docker", "encode.latency"): told}
+    assert words in page(replace(view, cells=cells))

@@ -110,5 +110,5 @@ class Events:
         attributes = actor["Attributes"]
         container = self._identity()
         return attributes.get("name") == self._name or (
-            bool(container) and attributes.get("container") == container
+            bool(container) and container in (actor.get("ID"), attributes.get("container"))
         )

@@ -60,13 +60,7 @@ class VirtualBoxInstance(Instance):
         self._forwarded: set[int] = set()
 
     def marks(self) -> Marks:
-        """Return the lines of vmvc's own init and of the kernel; another system says less."""
-        if self._prepared is None or self._prepared.boot.medium is None:
-            own = ("init", "network", "exec", "stopped")
-            return Marks(
-                {"kernel": MACHINE_LINES["kernel"]},
-                dict.fromkeys(own, "a disk of one's own does not announce it"),
-            )
+        """Return the lines of vmvc's own init and of the kernel; a disk of one's own prints none of its."""
         return Marks(MACHINE_LINES)
 
     def create(self) -> None:

@@ -117,7 +117,7 @@ class Live(Lines):
         self._pending += [plain(one) for one in self._news(record)]
         if record.failure is not None:
             self._pending.append(plain(f"trial {record.trial} {record.condition}: {outcome(record)}"))
-        self._draw()
+        self._draw(now=self._done == self._total)
 
     def asked(self, now: str) -> None:
         self._pending.append(plain(now))
@@ -137,7 +137,7 @@ class Live(Lines):
         self._pending.clear()
 
     def _draw(self, *, now: bool = False) -> None:
-        """Draw, unless that was done a moment ago."""
+        """Draw, unless that was done a moment ago; ``now``: all the same, since nothing is timed any more."""
         began = time.monotonic()
         if began < self._next and not now:
             return

@@ -21,7 +21,8 @@ from vmvc.wording import listed
 )  # fmt: skip
 @click.option(
     "--kind", type=click.Choice(plot.KINDS), default="points", show_default=True,
-    help="Every point, their distribution, their order, or the phases of the start-up.",
+    help="Every point, their distribution, their order, ratios to the baseline; or, of no quantity in "
+    "particular, the phases of the start-up, or the memory that a growing fleet takes.",
 )  # fmt: skip
 @click.option(
     "--format", "form", type=click.Choice(plot.FORMATS),
@@ -37,7 +38,7 @@ from vmvc.wording import listed
 def command(run: Path, key: str, kind: str, form: str | None, output: Path | None, force: bool) -> None:
     """Draw one quantity of RUN, a run's folder; an experiment's folder stands for its newest run."""
     form = form or _form(output)
-    name = "startup" if kind == "phases" else key
+    name = {"phases": "startup", "fleet": "density"}.get(kind, key)
     output = output or Path(f"{name}-{kind}.{form}")
     beside = output.with_name(f"{output.stem if output.suffix else output.name}.csv")
     if output == beside:

@@ -47,6 +47,21 @@ class Cell:
         return ", ".join([*told, *(flag for flag in row.flags if flag != "outliers")])
 
     @property
+    def nested(self) -> str:
+        """What the iterations within trials tell; "" where there are none."""
+        row = self.row
+        if row.iterations is None:
+            return ""
+        spreads = [
+            f"{show(value, row.unit)} {where}"
+            for value, where in ((row.sd_within, "within"), (row.sd_between, "between trials"))
+            if value is not None
+        ]
+        best = "" if row.iterations_best is None else f"; {row.iterations_best} would be best"
+        spread = f", standard deviation {' and '.join(spreads)}" if spreads else ""
+        return f"{row.iterations} iterations a trial{spread}{best}"
+
+    @property
     def quartiles(self) -> str:
         return self._span(self.row.q1, self.row.q3)
 

@@ -84,7 +84,7 @@ def read(folder: Path, summary: Summary | None = None) -> Material:
     head = journal.head(path)
     notices: list[Notice] = []
     summary = summary or results.summary_of(folder)
-    return _collect(folder, summary, _about(folder, notices), _source(folder, head, notices), notices)
+    return _collect(folder, summary, _about(folder, head, notices), _source(folder, head, notices), notices)
 
 
 def _collect(folder: Path, summary: Summary, about: JsonMap, source: str, notices: list[Notice]) -> Material:
@@ -152,13 +152,23 @@ def _attempts(path: Path, others: Counter[type]) -> Iterator[TrialRecord]:
             others[type(line)] += 1
 
 
-def _about(folder: Path, notices: list[Notice]) -> JsonMap:
+def _about(folder: Path, head: RunRecord, notices: list[Notice]) -> JsonMap:
     """Return run.json; an empty mapping, and a notice, where it cannot be read."""
     try:
-        about = json.loads((folder / "run.json").read_bytes())
+        raw = (folder / "run.json").read_bytes()
+        about = json.loads(raw)
     except (OSError, ValueError):
         about = None
     if isinstance(about, dict):
+        if head.about_sha256 and digest(raw) != head.about_sha256:
+            notices.append(
+                Notice(
+                    "warning",
+                    "run.json was changed since the run was started: what it says of host and engines is not "
+                    "what was found",
+                    "put the original back",
+                )
+            )
         return about
     notices.append(
         Notice(

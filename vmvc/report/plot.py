@@ -13,7 +13,7 @@ from vmvc.report.view import View
 from vmvc.wording import did_you_mean
 
 FORMATS: Final = ("svg", "pdf", "png")
-KINDS: Final = ("points", "ecdf", "order", "phases")
+KINDS: Final = ("points", "ecdf", "order", "phases", "ratios", "fleet")
 WIDTH: Final = 520
 """Width of a plot in pixels of 1/72 inch: a text column of A4."""
 
@@ -41,6 +41,8 @@ def plot(view: View, key: str, kind: str, form: str) -> Plot:
 def _chart(view: View, key: str, kind: str) -> tuple[Chart, Sequence[str], Sequence[data.Row]]:
     if kind == "phases":
         return _phases(view)
+    if kind == "fleet":
+        return _fleet(view)
     quantity = view.quantity(key)
     if quantity is None:
         known = [one.key for one in view.quantities]
@@ -49,6 +51,8 @@ def _chart(view: View, key: str, kind: str) -> tuple[Chart, Sequence[str], Seque
     if not any(cell.row.n for cell in view.row(key)):
         reason = next((cell.reason for cell in view.row(key) if cell.reason), "not measured")
         raise InputError(Fault(f"--metric {key}: the run has no value of it ({reason})"))
+    if kind == "ratios":
+        return _ratios(view, key)
     names = {one.label: one.id for one in view.conditions}
     unit = quantity.unit
 
@@ -106,6 +110,41 @@ def _phases(view: View) -> tuple[Chart, Sequence[str], Sequence[data.Row]]:
         for one in view.phases
     ]
     return chart, ("condition", "phase", "begin", "end", "unit", "n"), rows
+
+
+def _ratios(view: View, key: str) -> tuple[Chart, Sequence[str], Sequence[data.Row]]:
+    drawn, rows = data.ratios(view, [key])
+    if not rows:
+        reason = next(
+            (one.reason for one in view.ratios if one.key == key and one.reason), "no other condition"
+        )
+        raise InputError(Fault(f"--kind ratios: there is no ratio of {key} to the baseline ({reason})"))
+    chart = charts.with_data(charts.ratios(view.conditions, drawn), "", ratios=rows)
+    columns = ("condition", "baseline", "quantity", "ratio", "ratio_low", "ratio_high")
+    told = [
+        {"quantity": key, **{name: getattr(one.row, name) for name in columns if name != "quantity"}}
+        for one in view.ratios
+        if one.key == key and one.row.ratio is not None
+    ]
+    return chart, columns, told
+
+
+def _fleet(view: View) -> tuple[Chart, Sequence[str], Sequence[data.Row]]:
+    """Draw what the host has less with each further instance, with the slope and the ends of its interval."""
+    found = {what: (title, rows, lines) for what, title, rows, lines in data.fleets(view)}
+    if "taken" not in found:
+        raise InputError(Fault("--kind fleet: no trial of this run let a fleet grow (metric density)"))
+    title, rows, lines = found["taken"]
+    drawn = charts.fleet(view.conditions, title, sloped=bool(lines))
+    names = {one.label: one.id for one in view.conditions}
+    told = [
+        {"condition": names[one.condition], "instance": one.instance, "n": one.n, "median": one.median,
+         "min": one.low, "max": one.high, "unit": one.unit}
+        for one in view.fleets
+        if one.what == "taken"
+    ]  # fmt: skip
+    columns = ("condition", "instance", "n", "median", "min", "max", "unit")
+    return charts.with_data(drawn, "", grown=rows, lines=lines), columns, told
 
 
 def _draw(chart: Chart, form: str) -> bytes:

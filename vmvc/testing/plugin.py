@@ -20,7 +20,7 @@ def check_options(options: Options) -> None:
     assert model.model_config.get("extra") == "forbid", f"{model.__name__} must refuse unknown keys"
     bare = [name for name, field in model.model_fields.items() if not field.description]
     assert not bare, f"options without a description: {bare}"
-    assert model.model_validate_json(options.model_dump_json(exclude_none=True)) == options
+    assert model.model_validate_json(options.model_dump_json(by_alias=True, exclude_none=True)) == options
     assert model.model_json_schema(), "options have a JSON Schema"
 
 
