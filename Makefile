@@ -12,7 +12,7 @@ SHELL := bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz torture schemas journals pictures notebook constraints engines venv validators down clean
+.PHONY: help demo test check lab bench fuzz torture schemas journals pictures notebook constraints engines venv validators down clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## list the commands
@@ -32,7 +32,11 @@ test: engines venv validators check  ## check, then every test, against real eng
 	$(BIN)/pytest tests/real -m quiet --durations 10 || failed=1
 	echo 'test: pytest, on the real engines, the rest: two at a time'
 	$(BIN)/pytest tests/real -m 'not quiet' -n 2 --dist loadgroup --durations 20 || failed=1
+	echo 'test: without the lab in which VirtualBox and KVM start machines, which takes an hour: make lab'
 	exit $$failed
+
+lab: venv  ## tests of VirtualBox and real KVM that start machines, in an emulated one (an hour; ARGS=short: a part)
+	@PYTHON=$(BIN)/python tests/real/lab/lab run tests/real/lab/check $(ARGS)
 
 check: venv  ## lint, format, types, layers, dependencies: silent where all is well (about 30 s)
 	@failed=

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Final, cast
 
 import psutil
@@ -10,12 +11,15 @@ from pydantic import Field
 
 from vmvc import images
 from vmvc.backends import virtualbox_files, virtualbox_host
+from vmvc.backends.held import held
+from vmvc.backends.virtualbox_existing import KIND, VirtualBoxMachine
 from vmvc.backends.virtualbox_instance import Prepared, VirtualBoxInstance
 from vmvc.backends.virtualbox_machine import tagged
 from vmvc.backends.virtualbox_manage import Manage
+from vmvc.backends.virtualbox_survey import find
 from vmvc.backends.virtualbox_template import template
 from vmvc.contract import Backend, Finding, Guest, Isolation, Options, Preparation, Scalar, Severity, Tag
-from vmvc.errors import EngineError, Fault, InputError
+from vmvc.errors import EngineError, Fault, InputError, StepFailed, Unavailable
 from vmvc.spec import BUILT_IN_IMAGES, GuestSpec
 from vmvc.units import show_bytes
 
@@ -46,7 +50,8 @@ class VirtualBoxBackend(Backend):
     kind: ClassVar[str] = "virtualbox"
     isolation: ClassVar[Isolation] = Isolation.VM
     options_model: ClassVar[type[Options]] = VirtualBoxOptions
-    says: ClassVar[str] = "virtual machines of VirtualBox, through VBoxManage"
+    says: ClassVar[str] = "virtual machines of VirtualBox, through VBoxManage; or any that exist there"
+    machines: ClassVar[bool] = True
 
     def __init__(self, name: str, options: Options) -> None:
         super().__init__(name, options)
@@ -81,6 +86,8 @@ class VirtualBoxBackend(Backend):
 
         Raises: EngineError, ImageError, InputError.
         """
+        if guest.machine is not None:
+            return self._look_up(guest)
         version = self._manage.version()
         _judge(guest)
         boot = images.vdi_boot(guest, self._options.kernel_arguments)
@@ -94,7 +101,22 @@ class VirtualBoxBackend(Backend):
         }
         return Preparation(facts)
 
+    def _look_up(self, guest: Guest) -> Preparation:
+        """Find a machine that exists already; nothing of it is touched.
+
+        Raises: InputError, EngineError.
+        """
+        if guest.cpuset is not None:
+            what = f"VirtualBox cannot keep a machine on chosen CPUs, got {guest.cpu_list}"
+            raise InputError(Fault(what, hint="leave the CPUs to the host for this backend"))
+        try:
+            return Preparation(find(self._manage, guest).facts())
+        except StepFailed as error:
+            raise EngineError(error.what, hint=error.hint) from error
+
     def forget(self, guest: Guest) -> None:
+        if guest.machine is not None:
+            raise Unavailable(f"the machine {guest.machine!r} exists already and is never removed")
         images.discard_vdi_boot(guest, self._options.kernel_arguments)
 
     def fetch(self, guest: Guest) -> None:
@@ -103,14 +125,20 @@ class VirtualBoxBackend(Backend):
             boot, template(self._manage, self._manage.version(), guest, boot)
         )
 
-    def instance(self, tag: Tag, guest: Guest) -> VirtualBoxInstance:
+    def instance(self, tag: Tag, guest: Guest) -> VirtualBoxInstance | VirtualBoxMachine:
+        if guest.machine is not None:
+            return VirtualBoxMachine(tag, guest, self._manage)
         return VirtualBoxInstance(tag, guest, self._manage, self._prepared.get(repr(guest)))
 
-    def leftovers(self) -> Sequence[VirtualBoxInstance]:
-        """Return what has files, and what VirtualBox knows by group and description."""
+    def leftovers(self) -> Sequence[VirtualBoxInstance | VirtualBoxMachine]:
+        """Return what has files, what VirtualBox knows by group and description, and users' machines."""
+        started = [
+            VirtualBoxMachine(note.tag, replace(_ANY_GUEST, machine=note.machine), self._manage)
+            for note in held(KIND)
+        ]
         tags = {record.tag: None for record in virtualbox_files.records()}
         tags |= {tag: None for tag, _ in tagged(self._manage)}
-        return [VirtualBoxInstance(tag, _ANY_GUEST, self._manage, None) for tag in tags]
+        return [*started, *(VirtualBoxInstance(tag, _ANY_GUEST, self._manage, None) for tag in tags)]
 
 
 def _judge(guest: Guest) -> None:

@@ -47,6 +47,7 @@ class Files:
 
     tag: Tag
     _listening: dict[str, socket.socket] = field(default_factory=dict)
+    _sockets: str = ""
 
     @property
     def folder(self) -> Path:
@@ -68,7 +69,7 @@ class Files:
         with _translated(f"make the files of {self.tag.name}"):
             self.folder.mkdir(parents=True, mode=0o700)
             # Paths of sockets must be short.
-            sockets = tempfile.mkdtemp(prefix="vmvc-")
+            sockets = self._sockets = tempfile.mkdtemp(prefix="vmvc-")
             record = {"labels": self.tag.labels(), "identity": identity, "sockets": sockets}
             (self.folder / _RECORD).write_text(json.dumps(record))
             return sockets
@@ -113,7 +114,8 @@ class Files:
         self._listening.clear()
         with _translated(f"remove the files of {self.tag.name}"):
             record = self.record()
-            for folder in ([record.sockets] if record is not None else []) + [str(self.folder)]:
+            sockets = record.sockets if record is not None else self._sockets
+            for folder in filter(None, (sockets, str(self.folder))):
                 with suppress(FileNotFoundError):
                     shutil.rmtree(folder)
 

@@ -99,7 +99,7 @@ class VirtualBoxInstance(Instance):
     def console(self) -> ByteStream:
         if self._console is None:
             raise Unavailable("only the process that started a machine can read its console")
-        return _Stream(self._console)
+        return SocketStream(self._console)
 
     def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
         """Run a command by the machine's second serial port, some 10 KB a second."""
@@ -209,7 +209,7 @@ def _blocks(paths: Iterator[Path]) -> int:
     return sum(one.st_blocks * BLOCK for one in (path.stat() for path in paths))
 
 
-class _Stream:
+class SocketStream:
     """A connected socket as a stream; whoever owns the socket closes it."""
 
     def __init__(self, connected: socket.socket) -> None:
