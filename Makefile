@@ -60,7 +60,7 @@ bench: engines venv  ## measure vmvc itself; never fails the build
 RUNS ?= 100000
 fuzz: venv  ## as many generated and mutated files as RUNS says (100000: some 15 minutes) against the loader
 	@echo 'fuzz: Hypothesis, half of them'
-	VMVC_FUZZ_EXAMPLES=$$(($(RUNS) / 10)) $(BIN)/pytest -q --timeout 7200 tests/test_load_fuzz.py
+	VMVC_FUZZ_EXAMPLES=$$(($(RUNS) / 10)) $(BIN)/pytest -q --timeout 7200 tests/test_loading_fuzz.py
 	echo 'fuzz: atheris, by coverage, the other half'
 	$(BIN)/python -m tests.fuzz.guided -runs=$$(($(RUNS) / 2)) 2>&1 | grep -v -e REDUCE -e NEW
 

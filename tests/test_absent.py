@@ -11,10 +11,10 @@ from vmvc.cli.progress import Quiet
 from vmvc.cli.summary import print_summary
 from vmvc.contract import Backend
 from vmvc.errors import EngineError, Unavailable
-from vmvc.load import Loaded, loads
+from vmvc.execution import Finished, plan_of, start
+from vmvc.loading import Loaded, loads
 from vmvc.metrics.startup import Startup
 from vmvc.records import SummaryRow
-from vmvc.run import Finished, plan_of, start
 from vmvc.trial import IMAGE_THERE
 
 

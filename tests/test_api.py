@@ -45,7 +45,7 @@ def test_importing_the_package_loads_no_library() -> None:
 
 
 def test_readings_are_the_rows_of_the_file(folder: Path) -> None:
-    found = vmvc.open_run(folder)
+    found = vmvc.load(folder)
     with (folder / "measurements.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["value"] for row in rows] == [results.number(one.value or 0) for one in found.readings()]
@@ -56,7 +56,7 @@ def test_readings_are_the_rows_of_the_file(folder: Path) -> None:
 
 
 def test_the_summary_is_that_of_the_file(folder: Path) -> None:
-    found = vmvc.open_run(folder)
+    found = vmvc.load(folder)
     stored = json.loads((folder / "summary.json").read_text())
     assert json.loads(found.summary.model_dump_json(exclude_none=True)) == stored
     frame = found.frame("summary", "polars")
@@ -64,7 +64,7 @@ def test_the_summary_is_that_of_the_file(folder: Path) -> None:
 
 
 def test_trials_and_events(folder: Path) -> None:
-    found = vmvc.open_run(folder.parent)
+    found = vmvc.load(folder.parent)
     assert found.folder == folder
     assert (found.frame("trials", "polars")["reason"].to_list()).count("too late") == 1
     ready = {one.trial: one.after for one in found.events() if one.event == "ready"}
@@ -81,7 +81,7 @@ KINDS: tuple[Kind, ...] = ("readings", "trials", "events", "summary")
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_pandas_and_polars_hold_the_same(folder: Path, kind: Kind) -> None:
-    run = vmvc.open_run(folder)
+    run = vmvc.load(folder)
     ours, theirs = run.frame(kind, "pandas"), run.frame(kind, "polars")
     assert list(ours.columns) == theirs.columns
     assert len(ours) == len(theirs) > 0
@@ -97,18 +97,18 @@ def test_pandas_and_polars_hold_the_same(folder: Path, kind: Kind) -> None:
 def test_columns_keep_their_type_where_all_is_absent(tmp_path: Path) -> None:
     polars = pytest.importorskip("polars")
     made.make(tmp_path / "run", backends=("docker",), count=2)
-    frame = vmvc.open_run(tmp_path / "run").frame("summary", "polars")
+    frame = vmvc.load(tmp_path / "run").frame("summary", "polars")
     assert frame["p99"].dtype == polars.Float64
     assert frame["needs"].dtype == polars.Int64
     assert frame["reason"].dtype == polars.String
-    assert vmvc.open_run(tmp_path / "run").frame("summary")["p99"].isna().all()
+    assert vmvc.load(tmp_path / "run").frame("summary")["p99"].isna().all()
 
 
 def test_exported_tables_read_back_the_same(folder: Path, tmp_path: Path) -> None:
     polars = pytest.importorskip("polars")
     said = command("export", folder, "--output", "out", cwd=tmp_path)
     assert said.code == 0, said.err
-    run = vmvc.open_run(folder)
+    run = vmvc.load(folder)
     for kind in KINDS:
         back = polars.read_parquet(tmp_path / f"out/{kind}.parquet")
         assert back.equals(run.frame(kind, "polars"))
@@ -123,10 +123,10 @@ def test_exported_tables_read_back_the_same(folder: Path, tmp_path: Path) -> Non
 def test_a_notebook_shows_the_summary_escaped(tmp_path: Path) -> None:
     doubt = FindingRecord(code="x", severity="warning", what="<script>alert(1)</script>")
     made.make(tmp_path / "run", backends=("docker", "kvm"), findings=[doubt])
-    shown = vmvc.open_run(tmp_path / "run")._repr_html_()
+    shown = vmvc.load(tmp_path / "run")._repr_html_()
     assert "&lt;script&gt;" in shown
     assert "<script" not in shown
-    row = next(one for one in vmvc.open_run(tmp_path / "run").summary.rows if one.quantity == "ready")
+    row = next(one for one in vmvc.load(tmp_path / "run").summary.rows if one.quantity == "ready")
     assert f"<td>{show(row.median or 0, 's')}</td>" in shown
     assert "more rows" in shown
 
@@ -142,13 +142,13 @@ GIVEN: dict[Any, Any] = {
 
 
 def test_an_experiment_in_code_runs_as_its_file_would(tmp_path: Path) -> None:
-    run = vmvc.run_experiment(GIVEN, results=tmp_path)
+    run = vmvc.run(GIVEN, results=tmp_path)
     assert run.summary.measured == 2
     assert run.changed == ()
     assert (run.folder / "report.html").exists()
     assert json.loads(run.experiment) == GIVEN
     assert run.facts["experiment"]["trials"]["timeout"] == "3m"
-    again = vmvc.run_experiment(run.folder / "experiment.yaml", results=tmp_path, trials=1)
+    again = vmvc.run(run.folder / "experiment.yaml", results=tmp_path, trials=1)
     assert again.summary.trials == 1
 
 
@@ -156,7 +156,7 @@ def test_a_run_in_a_thread_has_no_signals_and_measures(tmp_path: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(vmvc.run_experiment, GIVEN, results=tmp_path).result()
+        run = pool.submit(vmvc.run, GIVEN, results=tmp_path).result()
     assert run.summary.measured == 2
 
 
@@ -225,18 +225,18 @@ def test_what_no_file_could_say_is_one_clear_fault(bad: Any, words: str) -> None
 
 def test_nothing_to_run_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="only: selects no condition"):
-        vmvc.run_experiment(GIVEN, results=tmp_path, only=["docker"])
+        vmvc.run(GIVEN, results=tmp_path, only=["docker"])
 
 
 def test_a_missing_library_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(MissingSdk, match="pip install pandas"):
-        vmvc.open_run(folder).frame()
+        vmvc.load(folder).frame()
 
 
 def test_no_run(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="holds no run"):
-        vmvc.open_run(tmp_path)
+        vmvc.load(tmp_path)
 
 
 def test_the_example_of_the_readme_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

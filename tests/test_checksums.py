@@ -11,7 +11,7 @@ import pytest
 
 from tests.command import vmvc
 from tests.report import runs
-from vmvc import checksums, open_run, report, results, status
+from vmvc import checksums, load, report, results, status
 from vmvc.errors import ResultsError
 from vmvc.journal import Journal, head, line_of
 from vmvc.manifest import digest
@@ -90,7 +90,7 @@ def test_an_edited_journal_is_refused_by_every_reader(folder: Path) -> None:
         lambda: results.verdicts(path),
         lambda: report.view_of(folder),
         lambda: status.read(folder),
-        lambda: list(open_run(folder).readings()),
+        lambda: list(load(folder).readings()),
     )
     for read in readers:
         with pytest.raises(ResultsError, match=what):

@@ -89,7 +89,7 @@ def test_the_commands_read_a_bundle_like_a_folder(made: Path, tmp_path: Path) ->
     assert vmvc("validate", made / "a.zip", cwd=tmp_path).out == f"{made / 'a.zip'}: good\n"
     assert vmvc("report", made / "a.zip", "--output", "r.md", cwd=tmp_path).code == 0
     assert (tmp_path / "r.md").read_bytes() == (folder / "report.md").read_bytes()
-    assert package.open_run(made / "a.zip").id == folder.name
+    assert package.load(made / "a.zip").id == folder.name
     assert list(tmp_path.iterdir()) == [tmp_path / "r.md"]
 
 

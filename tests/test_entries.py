@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from vmvc import journal, results
 from vmvc.cli.progress import Quiet
 from vmvc.errors import InputError
-from vmvc.load import Loaded, loads
+from vmvc.execution import plan_of, resume, start
+from vmvc.loading import Loaded, loads
 from vmvc.plan import Plan
-from vmvc.run import plan_of, resume, start
 from vmvc.spec import Entry, Level, Trials
 
 FILES = Path(__file__).parent / "files"

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from vmvc import load
+from vmvc import loading
 from vmvc.estimate import estimate
+from vmvc.execution import plan_of
 from vmvc.journal import Journal
 from vmvc.records import RunRecord, TrialRecord
-from vmvc.run import plan_of
 
 BEGIN = datetime(2026, 11, 23, tzinfo=UTC)
 
 
-def loaded(metrics: str) -> load.Loaded:
+def loaded(metrics: str) -> loading.Loaded:
     text = f"name: e\nbackends: [fake]\nmetrics: {metrics}\ntrials: {{count: 2, warmup: 1}}\n"
-    return load.loads(text.encode(), "e.yaml", Path())
+    return loading.loads(text.encode(), "e.yaml", Path())
 
 
 def seconds(metrics: str, results: Path) -> float:

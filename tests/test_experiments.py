@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from vmvc.load import read
+from vmvc.loading import read
 from vmvc.notation import read_tree
 from vmvc.plan import Plan
 from vmvc.schema import experiment_schema

@@ -11,7 +11,7 @@ import pytest
 import vmvc
 from tests import journals
 from tests.command import vmvc as command
-from vmvc import comparing, journal, load, records, report, results
+from vmvc import comparing, journal, loading, records, report, results
 from vmvc.errors import ResultsError
 
 RUNS = sorted(path.parent for path in journals.FOLDER.glob("*/*/journal.jsonl"))
@@ -38,14 +38,14 @@ def test_an_old_run_is_still_read(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, folder)
     expected = json.loads((run / journals.EXPECTED).read_text())
     assert journals.expectation(results.rebuild(folder)) == expected
-    assert len(list(vmvc.open_run(folder).trials())) == expected["measured"] + expected["failed"]
+    assert len(list(vmvc.load(folder).trials())) == expected["measured"] + expected["failed"]
     assert len(report.write(folder)) == 2
     other = tmp_path / "other"
     shutil.copytree(folder, other)
     lines = (other / "journal.jsonl").read_text()
     (other / "journal.jsonl").write_text(lines.replace(journal.head(run / "journal.jsonl").run, "r2", 1))
     assert comparing.compare([folder, other]).runs[0].rows
-    load.loads((run / "experiment.yaml").read_bytes(), "experiment.yaml", run)
+    loading.loads((run / "experiment.yaml").read_bytes(), "experiment.yaml", run)
 
 
 def test_a_newer_one_is_told_by_its_version(tmp_path: Path) -> None:

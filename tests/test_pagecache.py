@@ -14,9 +14,9 @@ from vmvc import pagecache, probes
 from vmvc.cli.progress import Quiet
 from vmvc.contract import Event, MonotonicClock, Severity, Tag
 from vmvc.errors import CleanupError, EngineError, StepFailed
-from vmvc.load import Loaded, loads
+from vmvc.execution import plan_of, start
+from vmvc.loading import Loaded, loads
 from vmvc.plan import Plan
-from vmvc.run import plan_of, start
 from vmvc.spec import Trials
 from vmvc.trial import Job, Outcome, Trial
 

@@ -11,13 +11,13 @@ import pytest
 
 from tests.command import vmvc
 from tests.edited import unchecked
-from vmvc import load
+from vmvc import loading
 from vmvc.errors import ResultsError
+from vmvc.execution import plan_of
 from vmvc.journal import Journal
 from vmvc.manifest import head_of
 from vmvc.power import costs_of, needs_of
 from vmvc.records import ReadingRecord, TrialRecord
-from vmvc.run import plan_of
 
 EXPERIMENT = """\
 name: pilot
@@ -28,12 +28,12 @@ trials: {count: 30, warmup: 0}
 
 
 @pytest.fixture
-def loaded(tmp_path: Path) -> load.Loaded:
-    return load.loads(EXPERIMENT.encode(), "pilot.yaml", tmp_path)
+def loaded(tmp_path: Path) -> loading.Loaded:
+    return loading.loads(EXPERIMENT.encode(), "pilot.yaml", tmp_path)
 
 
 @pytest.fixture
-def pilot(tmp_path: Path, loaded: load.Loaded) -> Callable[..., Path]:
+def pilot(tmp_path: Path, loaded: loading.Loaded) -> Callable[..., Path]:
     """Write the journal of a pilot with these values of ``startup.ready``, one trial every 2 seconds."""
 
     def write(
@@ -84,7 +84,7 @@ VALUES = {
 
 
 def test_the_noisier_condition_needs_more_and_decides(
-    loaded: load.Loaded, pilot: Callable[..., Path]
+    loaded: loading.Loaded, pilot: Callable[..., Path]
 ) -> None:
     run = pilot(VALUES)
     needs = needs_of(loaded, plan_of(loaded), run, 0.02)
@@ -100,7 +100,7 @@ def test_the_noisier_condition_needs_more_and_decides(
 
 
 def test_the_pilot_that_is_named_tells_the_time_not_a_newer_run(
-    loaded: load.Loaded, pilot: Callable[..., Path]
+    loaded: loading.Loaded, pilot: Callable[..., Path]
 ) -> None:
     run = pilot(VALUES, name="older")
     newer = pilot({"a": [1.0] * 9, "b": [1.0] * 9}, name="run")
@@ -111,7 +111,7 @@ def test_the_pilot_that_is_named_tells_the_time_not_a_newer_run(
     assert [one.seconds for one in costs] == [2 * 2 * (one.trials or 0) for one in costs]
 
 
-def test_what_the_pilot_lacks_has_a_reason(loaded: load.Loaded, pilot: Callable[..., Path]) -> None:
+def test_what_the_pilot_lacks_has_a_reason(loaded: loading.Loaded, pilot: Callable[..., Path]) -> None:
     run = pilot({"a": [1.0] * 3}, resolution=0.5)
     needs = {(one.condition, one.quantity): one for one in needs_of(loaded, plan_of(loaded), run, 0.05)}
     assert needs["a", "startup.ready"].reason == "n = 3 in the pilot, an interval needs 6"
@@ -120,7 +120,7 @@ def test_what_the_pilot_lacks_has_a_reason(loaded: load.Loaded, pilot: Callable[
     assert {one.trials for one in costs_of(loaded, list(needs.values()), run, ())} == {None}
 
 
-def test_a_pilot_with_other_options_is_refused(loaded: load.Loaded, pilot: Callable[..., Path]) -> None:
+def test_a_pilot_with_other_options_is_refused(loaded: loading.Loaded, pilot: Callable[..., Path]) -> None:
     run = pilot(VALUES, options={"memory": {"settle": "10s"}})
     with pytest.raises(
         ResultsError, match=r"measured memory with {'settle': '10s'}, the file asks for {'settle': '2s'}"
@@ -128,7 +128,7 @@ def test_a_pilot_with_other_options_is_refused(loaded: load.Loaded, pilot: Calla
         needs_of(loaded, plan_of(loaded), run, 0.05)
 
 
-def test_an_empty_pilot_is_refused(loaded: load.Loaded, pilot: Callable[..., Path]) -> None:
+def test_an_empty_pilot_is_refused(loaded: loading.Loaded, pilot: Callable[..., Path]) -> None:
     with pytest.raises(ResultsError, match="holds no value of this experiment"):
         needs_of(loaded, plan_of(loaded), pilot({}), 0.05)
 

@@ -10,7 +10,7 @@ import pytest
 from tests.claimed import write
 from vmvc.contract import Quantity
 from vmvc.errors import InputError, ResultsError
-from vmvc.load import loads
+from vmvc.loading import loads
 from vmvc.reference import Wanted, check, read
 
 READY = Quantity("ready", "s", "lower", "startup.ready.")

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from vmvc.errors import EngineError, InputError
-from vmvc.load import loads
+from vmvc.loading import loads
 from vmvc.notation import read_tree
 from vmvc.registry import BACKENDS, METRICS, backend_class, metric_class
 from vmvc.schema import SCHEMAS, experiment_schema, write_schemas
@@ -53,7 +53,7 @@ def parts(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[
         yield from parts(inner, (*path, key))
 
 
-# --- the table of good and bad files (tests/test_load.py puts it through the loader) ----------------------
+# --- the table of good and bad files (tests/test_loading.py puts it through the loader) ---------------------
 
 
 @pytest.mark.parametrize("path", sorted(FILES.glob("good/*.yaml")), ids=lambda path: path.stem)

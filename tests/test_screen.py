@@ -11,7 +11,7 @@ import pytest
 from tests.command import vmvc
 from tests.report import runs
 from tests.terminal import Terminal
-from vmvc import open_run, results, status
+from vmvc import load, results, status
 from vmvc.cli.screen import screen
 from vmvc.records import FindingRecord
 
@@ -108,7 +108,7 @@ def test_odd_runs_are_shown_as_they_are(tmp_path: Path, made: dict[str, Any], wo
     shown = list(screen(summary, folder, results.verdicts_of(folder), 80, 24))
     assert words in shown[0]
     assert len(shown) <= 23
-    run = open_run(folder)
+    run = load(folder)
     assert len(run.frame("trials", "polars")) == made.get("until", 9)
     assert run.frame("readings", "polars").columns == list(run.table("readings").types)
     assert "of 9 trials" in words

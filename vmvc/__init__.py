@@ -4,8 +4,8 @@ Reading order for a newcomer: ``spec`` (what a file may say), ``contract`` (what
 (what will run), ``trial`` (how one life of an instance runs), ``runner`` (the loop), ``journal`` and
 ``results`` (what is kept), ``claims`` (what it says), ``cli`` (the commands).
 
-``open_run``, ``run_experiment``, ``load_experiment``, ``Experiment`` and ``Run`` are for code and notebooks;
-they are imported when they are asked for (``api``). ``load`` and ``run`` are modules, hence these names.
+``load``, ``run``, ``load_experiment``, ``Experiment`` and ``Run`` are for code and notebooks; they are
+imported when they are asked for (``api``).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vmvc.api import Run, load_experiment, open_run, run_experiment
+    from vmvc.api import Run, load, load_experiment, run
     from vmvc.spec import Experiment
 
-__all__ = ["Experiment", "Run", "__version__", "load_experiment", "open_run", "run_experiment"]
+__all__ = ["Experiment", "Run", "__version__", "load", "load_experiment", "run"]
 
 __version__ = "0.1.0"
 

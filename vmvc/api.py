@@ -1,7 +1,7 @@
 """A run's folder -> its trials, readings, events and statistics for Python code and notebooks.
 
-``vmvc.open_run`` is the door to a run that there is: everything is read when it is asked for, from the
-journal, and nothing is written. ``vmvc.run_experiment`` measures, as ``vmvc run`` does, and returns the run.
+``vmvc.load`` is the door to a run that there is: everything is read when it is asked for, from the
+journal, and nothing is written. ``vmvc.run`` measures, as ``vmvc run`` does, and returns the run.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any, Final, Literal, get_args, get_type_hints
 from vmvc import attempts, checksums, journal, report, results, runs
 from vmvc.building import Source, load_experiment
 from vmvc.errors import Fault, InputError, MissingSdk, ResultsError
+from vmvc.execution import plan_of, start
 from vmvc.notebook import html_of
 from vmvc.plan import show_level
 from vmvc.records import FindingRecord, RunRecord, Summary, SummaryRow, TrialRecord
 from vmvc.records_claims import VerdictRecord
-from vmvc.run import plan_of, start
 from vmvc.spec import Experiment, Level
 from vmvc.watching import RunWatcher, Silent
 
-__all__ = ["EventRow", "Experiment", "ReadingRow", "Run", "load_experiment", "open_run", "run_experiment"]
+__all__ = ["EventRow", "Experiment", "ReadingRow", "Run", "load", "load_experiment", "run"]
 
 Kind = Literal["readings", "trials", "events", "summary"]
 Library = Literal["pandas", "polars"]
@@ -281,7 +281,7 @@ def _levels(levels: Mapping[str, Level], factors: tuple[str, ...]) -> list[str |
     return [show_level(levels[path]) if path in levels else None for path in factors]
 
 
-def open_run(path: str | Path) -> Run:
+def load(path: str | Path) -> Run:
     """Return the run in a folder; the folder of an experiment stands for its newest run.
 
     Raises: ResultsError where there is no run, or one of another version.
@@ -289,7 +289,7 @@ def open_run(path: str | Path) -> Run:
     return Run(runs.newest(Path(path)))
 
 
-def run_experiment(
+def run(
     experiment: Source,
     *,
     results: str | Path = "results",

@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from vmvc import load
+from vmvc import loading
 from vmvc.errors import Fault, InputError
-from vmvc.load import Loaded
+from vmvc.loading import Loaded
 from vmvc.notation import DEEPEST, Node, Place, in_order, read_tree
 from vmvc.spec import Experiment
 
@@ -35,7 +35,7 @@ def load_experiment(source: Source, *, folder: str | Path = ".") -> Loaded:
         case Loaded():
             return source
         case str() | Path():
-            return load.read(Path(source))
+            return loading.read(Path(source))
         case Experiment():
             given: object = source.model_dump(mode="json", by_alias=True, exclude_unset=True)
         case _:
@@ -45,7 +45,7 @@ def load_experiment(source: Source, *, folder: str | Path = ".") -> Loaded:
         raise InputError(faults)
     text = json.dumps(_plain(given), ensure_ascii=False, indent=1).encode()
     try:
-        return load.loads(text, NAME, Path(folder).absolute())
+        return loading.loads(text, NAME, Path(folder).absolute())
     except InputError as error:
         raise InputError(_placed(error.faults, text)) from None
 

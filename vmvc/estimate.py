@@ -13,7 +13,7 @@ from typing import Final
 from vmvc import journal
 from vmvc.contract import Isolation
 from vmvc.errors import ResultsError
-from vmvc.load import Loaded
+from vmvc.loading import Loaded
 from vmvc.plan import Plan
 from vmvc.records import RunRecord, StopRecord, TrialRecord
 

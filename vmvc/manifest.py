@@ -15,7 +15,7 @@ import vmvc
 from vmvc import durable, host, reference
 from vmvc.contract import Finding, Isolation, Preparation
 from vmvc.errors import StorageError
-from vmvc.load import Loaded
+from vmvc.loading import Loaded
 from vmvc.plan import Plan
 from vmvc.records import (
     VERSION,

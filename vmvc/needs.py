@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmvc.contract import Finding, Metric, Severity
 from vmvc.errors import Fault, InputError
-from vmvc.load import Loaded
+from vmvc.loading import Loaded
 from vmvc.plan import Plan
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from vmvc import stats
 from vmvc.errors import ResultsError
 from vmvc.estimate import estimate
-from vmvc.load import Loaded
+from vmvc.execution import plan_of
+from vmvc.loading import Loaded
 from vmvc.manifest import options_of
 from vmvc.plan import Condition, Plan
 from vmvc.records import QuantityRecord, RunRecord
 from vmvc.results import Cells, cells_of
-from vmvc.run import plan_of
 
 
 @dataclass(frozen=True, slots=True)

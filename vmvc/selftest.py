@@ -17,11 +17,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from vmvc import host, load, owner
+from vmvc import host, loading, owner
 from vmvc.contract import Backend, Finding, Guest, Preparation, Scalar, Severity, Tag
 from vmvc.errors import EngineError, Interrupted, VmvcError
+from vmvc.execution import CHECK_TIMEOUT, PREPARE_TIMEOUT
 from vmvc.lock import measuring
-from vmvc.run import CHECK_TIMEOUT, PREPARE_TIMEOUT
 from vmvc.runner import Signals
 from vmvc.trial import Job, Outcome
 from vmvc.worker import Worker, WorkerDied
@@ -114,7 +114,7 @@ class _Test:
         report = self._report
         text = f"name: self-test\nbackends: [{report.backend}]\nmetrics: [{', '.join(METRICS)}]\n"
         with self._step("load"):
-            loaded = load.loads(text.encode(), "self-test", Path.cwd())
+            loaded = loading.loads(text.encode(), "self-test", Path.cwd())
             backend, guest = loaded.bind(report.backend, {})
         with self._step("check"):
             report.findings += self._call("check", backend, timeout=CHECK_TIMEOUT)

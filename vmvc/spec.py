@@ -1,8 +1,8 @@
 """The experiment as a file says it: frozen Pydantic models that know no plug-in.
 
 Field names are the YAML keys and descriptions are the JSON Schema's; seconds and bytes inside, units at
-the edge. ``None`` stands for an absent key only: a file may not say ``null`` (``vmvc.load`` refuses it).
-What only a plug-in can judge (options, quantities, factor paths) stays raw here; ``vmvc.load`` checks it.
+the edge. ``None`` stands for an absent key only: a file may not say ``null`` (``vmvc.loading`` refuses it).
+What only a plug-in can judge (options, quantities, factor paths) stays raw here; ``vmvc.loading`` checks it.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pytest
 
 from vmvc.backends.libvirt_uri import driver_of, here
 from vmvc.errors import InputError
-from vmvc.load import loads
+from vmvc.loading import loads
 
 FILE = "name: x\nbackends: {{mine: {{kind: libvirt, options: {{uri: '{uri}'}}}}}}\nmetrics: [startup]\n"
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import psutil
 
 from tests.command import VMVC
-from vmvc import load
+from vmvc import loading
 from vmvc.cli.progress import Quiet
 from vmvc.cli.text import write
+from vmvc.execution import plan_of, start
 from vmvc.plan import Plan
 from vmvc.records import TrialRecord
-from vmvc.run import plan_of, start
 from vmvc.units import show_seconds
 
 MEGABYTE = 10**6
@@ -73,7 +73,7 @@ def bench_a_campaign_costs_little_beyond_its_engine(tmp_path: Path) -> None:
         "  fake: {options: {create: 100ms, start: 100ms, ready: 600ms, stop: 200ms}}\n"
         "metrics: [startup, shutdown]\ntrials: {count: 20, warmup: 0}\n"
     )
-    loaded = load.loads(text.encode(), "paced.yaml", tmp_path)
+    loaded = loading.loads(text.encode(), "paced.yaml", tmp_path)
     watch = Stopwatch()
     start(loaded, plan_of(loaded), tmp_path, watch)
     wall, engine = watch.last - watch.first, 20 * 1.0

@@ -12,11 +12,11 @@ from vmvc.units import show_bytes, show_seconds
 PROBE = """
 import resource, sys, time
 from pathlib import Path
-from vmvc import load
-from vmvc.run import plan_of
+from vmvc import loading
+from vmvc.execution import plan_of
 base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 begun = time.perf_counter()
-loaded = load.read(Path(sys.argv[1]))
+loaded = loading.read(Path(sys.argv[1]))
 read = time.perf_counter()
 plan = plan_of(loaded)
 trials = sum(1 for _ in plan)

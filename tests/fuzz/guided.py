@@ -14,7 +14,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["vmvc"], enable_loader_override=False):
-    from tests.test_load_fuzz import check
+    from tests.test_loading_fuzz import check
 
 from vmvc.schema import experiment_schema
 

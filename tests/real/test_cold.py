@@ -8,8 +8,8 @@ import pytest
 
 from vmvc import attempts
 from vmvc.cli.progress import Quiet
-from vmvc.load import loads
-from vmvc.run import plan_of, start
+from vmvc.execution import plan_of, start
+from vmvc.loading import loads
 
 EXPERIMENT = """\
 name: cold

@@ -43,7 +43,10 @@ class TestDocker(BackendContract):
         bodies = [
             (f"vmvc-{run}-1", {}),
             (f"vmvc-{run}-2", {"vmvc": "instance"}),
-            (f"vmvc-{run}-3", {"vmvc": "image", "vmvc.run": run, "vmvc.trial": "1", "vmvc.owner": "a:1:1"}),
+            (
+                f"vmvc-{run}-3",
+                {"vmvc": "image", "vmvc.run": run, "vmvc.trial": "1", "vmvc.owner": "a:1:1"},
+            ),
             (
                 f"vmvc-{run}-4",
                 {"vmvc": "instance", "vmvc.run": run, "vmvc.trial": "x", "vmvc.owner": "a:1:1"},

@@ -232,7 +232,7 @@ def test_runs_that_have_only_begun_have_a_page(tmp_path: Path, until: int) -> No
 def test_nothing_that_draws_is_imported_until_something_is_drawn() -> None:
     code = (
         "import sys\n"
-        "import vmvc, vmvc.report, vmvc.run\n"
+        "import vmvc, vmvc.report, vmvc.execution\n"
         "import vmvc.cli.run_command, vmvc.cli.report_command, vmvc.cli.plot_command, vmvc.cli.show_command\n"
         "heavy = ('altair', 'jinja2', 'vl_convert', 'markupsafe', 'numpy', 'scipy')\n"
         "print([name for name in heavy if name in sys.modules])"

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from vmvc.load import Loaded
+from vmvc.loading import Loaded
 from vmvc.spec import DiskImage
 from vmvc.units import show_bytes
 from vmvc.unpacking import INPUTS

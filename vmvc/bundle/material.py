@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from vmvc import journal, load, results, runs
+from vmvc import journal, loading, results, runs
 from vmvc.attempts import attempts_of
 from vmvc.bundle.inputs import Inputs, collect
 from vmvc.errors import Fault, InputError, ResultsError
-from vmvc.load import Loaded
+from vmvc.loading import Loaded
 from vmvc.records import RunRecord, Summary
 from vmvc.records_claims import VerdictRecord
 
@@ -79,7 +79,7 @@ def gather(
 def _experiment(folder: Path, facts: Mapping[str, Any]) -> Loaded:
     path = folder / "experiment.yaml"
     try:
-        return load.loads(
+        return loading.loads(
             path.read_bytes(), str(path), Path(str(facts.get("folder", folder))), references=False
         )
     except InputError as error:

@@ -9,7 +9,7 @@ import click
 
 from vmvc.cli import progress
 from vmvc.errors import ExitCode, ResultsError
-from vmvc.run import Finished
+from vmvc.execution import Finished
 from vmvc.unpacking import Unpacked
 
 

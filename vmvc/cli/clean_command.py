@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from vmvc import load, registry
+from vmvc import loading, registry
 from vmvc.contract import Backend, Severity
 from vmvc.errors import EngineError, Fault, InputError
-from vmvc.run import CHECK_TIMEOUT
+from vmvc.execution import CHECK_TIMEOUT
 from vmvc.worker import Worker
 
 
@@ -68,7 +68,7 @@ def _backends(files: tuple[Path, ...]) -> list[Backend]:
     faults: list[Fault] = []
     for file in files:
         try:
-            loaded = load.read(file)
+            loaded = loading.read(file)
         except InputError as error:
             faults += error.faults
             continue

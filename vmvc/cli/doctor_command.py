@@ -12,8 +12,8 @@ from vmvc import host, registry, tuning
 from vmvc.cli.text import plain
 from vmvc.contract import Finding, Scalar, Severity
 from vmvc.errors import EngineError, ExitCode, VmvcError
+from vmvc.execution import CHECK_TIMEOUT
 from vmvc.images import tool
-from vmvc.run import CHECK_TIMEOUT
 from vmvc.selftest import Report, self_test
 from vmvc.units import show, show_seconds
 from vmvc.wording import did_you_mean

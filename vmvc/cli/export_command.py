@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from vmvc import durable
-from vmvc.api import KINDS, Kind, Run, open_run
+from vmvc.api import KINDS, Kind, Run, load
 from vmvc.cli.options import force_option, refuse_existing
 from vmvc.errors import StorageError
 from vmvc.results import number
@@ -34,7 +34,7 @@ from vmvc.results import number
 @force_option
 def command(run: Path, form: str, tables: tuple[Kind, ...], output: Path, force: bool) -> None:
     """Write the tables of RUN, a run's folder; an experiment's folder stands for its newest run."""
-    found = open_run(run)
+    found = load(run)
     paths = {kind: output / f"{kind}.{form}" for kind in tables or KINDS}
     refuse_existing(list(paths.values()), force)
     try:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
-from vmvc import images, load
+from vmvc import images, loading
 from vmvc.cli import progress
 from vmvc.cli.options import only_option
 from vmvc.cli.text import plain, write
-from vmvc.run import plan_of, prepare_only
+from vmvc.execution import plan_of, prepare_only
 from vmvc.units import show_bytes
 
 
@@ -27,7 +27,7 @@ def command() -> None:
 @only_option
 def build(file: Path, only: tuple[str, ...]) -> None:
     """Build every image of the experiment FILE for each of its backends, so that a run starts at once."""
-    loaded = load.read(file)
+    loaded = loading.read(file)
     plan = plan_of(loaded, only=only)
     with progress.watcher(progress.Style.LINES) as watcher:
         prepared = prepare_only(loaded, plan, watcher)

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import click
 
-from vmvc import existing, load
+from vmvc import existing, loading
 from vmvc.cli.options import only_option, trials_option
 from vmvc.cli.text import plain, write
 from vmvc.estimate import estimate
-from vmvc.load import Loaded
+from vmvc.execution import plan_of
+from vmvc.loading import Loaded
 from vmvc.needs import lacks
 from vmvc.plan import Plan
 from vmvc.power import costs_of, needs_of
-from vmvc.run import plan_of
 from vmvc.runs import newest
 from vmvc.units import format_percent, parse_percent, show, show_seconds
 
@@ -67,7 +67,7 @@ def command(
     """Print what FILE would run, in which order, and about how long it takes; runs nothing."""
     if pilot is None and wished is not None:
         raise click.UsageError("--relative-ci goes with --power RUN")
-    loaded = load.read(file)
+    loaded = loading.read(file)
     plan = plan_of(loaded, only=only, count=trials)
     for finding in lacks(loaded, plan):
         click.echo(f"{finding.severity.value}: {finding.what}\n  hint: {finding.remedy}", err=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from vmvc import journal, load, unpacking
+from vmvc import journal, loading, unpacking
 from vmvc.cli import progress
 from vmvc.cli.again import Again, compare
 from vmvc.cli.failure import explain
@@ -16,9 +16,9 @@ from vmvc.cli.results import print_results
 from vmvc.cli.text import plain
 from vmvc.cli.verdicts import code_of
 from vmvc.errors import ExitCode, Fault, InputError, Interrupted, VmvcError
-from vmvc.load import Loaded
+from vmvc.execution import Finished, plan_of, resume, start
+from vmvc.loading import Loaded
 from vmvc.manifest import digest
-from vmvc.run import Finished, plan_of, resume, start
 
 
 @click.command("run")
@@ -116,9 +116,9 @@ def _read_all(files: tuple[Path, ...], parent: Path) -> list[tuple[Loaded, Again
         try:
             if unpacking.is_bundle(file):
                 again = Again(file, unpacking.unpack(file, parent / ".bundles"))
-                loaded.append((load.read(again.bundle.experiment), again))
+                loaded.append((loading.read(again.bundle.experiment), again))
             else:
-                loaded.append((load.read(file), None))
+                loaded.append((loading.read(file), None))
         except InputError as error:
             faults += error.faults
     if faults:
@@ -134,7 +134,7 @@ def _refuse_changes(files: tuple[Path, ...], run: Path, only: tuple[str, ...], t
         raise click.UsageError("--resume takes one run")
     head = journal.head(run / "journal.jsonl")
     for file in files:
-        if digest(load.read(file).source) != head.experiment_sha256:
+        if digest(loading.read(file).source) != head.experiment_sha256:
             raise InputError(
                 Fault(
                     f"changed since run {head.run} was started",

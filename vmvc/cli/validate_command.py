@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from vmvc import load, unpacking
+from vmvc import loading, unpacking
 from vmvc.cli.text import plain
 from vmvc.errors import Fault, InputError
 
@@ -38,7 +38,7 @@ def _faults(path: Path) -> list[Fault]:
             from vmvc.audit import audit
 
             return list(audit(path))
-        load.read(path)
+        loading.read(path)
     except InputError as error:
         return list(error.faults)
     return []

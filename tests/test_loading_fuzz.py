@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from vmvc.errors import Fault, InputError
-from vmvc.load import Loaded, loads
+from vmvc.loading import Loaded, loads
 from vmvc.schema import experiment_schema
 
 GOOD = {

@@ -9,7 +9,7 @@ import pytest
 
 from vmvc.errors import InputError
 from vmvc.factors import put, target
-from vmvc.load import Loaded, loads
+from vmvc.loading import Loaded, loads
 
 FIRST = "name: first\nbackends: [fake]\nmetrics: [startup]\n"
 

@@ -21,7 +21,7 @@ from vmvc import (
     existing,
     host,
     journal,
-    load,
+    loading,
     pagecache,
     preflight,
     results,
@@ -29,7 +29,7 @@ from vmvc import (
 from vmvc.contract import Backend, Finding, Guest, MonotonicClock, Observes, Preparation, Severity, Tag
 from vmvc.errors import CleanupError, EngineError, Interrupted, ResultsError, Unavailable
 from vmvc.journal import Journal
-from vmvc.load import Loaded
+from vmvc.loading import Loaded
 from vmvc.lock import measuring
 from vmvc.manifest import digest, head_of, write_inputs
 from vmvc.needs import lacks
@@ -143,7 +143,7 @@ def _reload(folder: Path, head: RunRecord) -> Loaded:
             f"{folder / 'experiment.yaml'}: changed since the run was started",
             hint="put the original back, or start a new run of the changed file",
         )
-    return load.loads(source, str(folder / "experiment.yaml"), anchor, references=False)
+    return loading.loads(source, str(folder / "experiment.yaml"), anchor, references=False)
 
 
 def _run(

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from vmvc.contract import Guest
 from vmvc.errors import ExitCode, InputError
-from vmvc.load import Loaded, loads, read
+from vmvc.loading import Loaded, loads, read
 from vmvc.spec import DiskImage, Experiment, ReadyHttp, RecipeImage
 
 FILES = Path(__file__).parent / "files"

@@ -30,7 +30,7 @@ from vmvc.contract import (
     Tag,
 )
 from vmvc.errors import EngineError, ExitCode, InputError, MissingSdk
-from vmvc.load import Loaded, loads
+from vmvc.loading import Loaded, loads
 from vmvc.units import Duration, Size
 
 
