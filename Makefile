@@ -27,7 +27,7 @@ test: engines venv validators check  ## check, then every test, against real eng
 	@$(if $(strip $(ARGS)),echo 'test: pytest'; exec $(BIN)/pytest $(ARGS))
 	failed=0
 	echo 'test: pytest, all that needs no engine'
-	$(BIN)/pytest -n auto --maxprocesses 4 --ignore tests/real || failed=1
+	$(BIN)/pytest -n 4 --ignore tests/real || failed=1
 	echo 'test: pytest, on the real engines, what weighs the host: one at a time'
 	$(BIN)/pytest tests/real -m quiet --durations 10 || failed=1
 	echo 'test: pytest, on the real engines, the rest: two at a time'

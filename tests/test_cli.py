@@ -180,7 +180,18 @@ def test_list_names_what_there_is(tmp_path: Path, what: str) -> None:
     said = vmvc("list", what, "--json", cwd=tmp_path)
     assert said.code == 0
     names = [next(iter(row.values())) for row in json.loads(said.out)]
-    assert {"backends": "docker", "metrics": "startup.ready"}[what] in names
+    assert {"backends": "docker", "metrics": "startup"}[what] in names
+
+
+def test_every_metric_says_what_it_needs_and_gives(tmp_path: Path) -> None:
+    rows = {row["metric"]: row for row in json.loads(vmvc("list", "metrics", "--json", cwd=tmp_path).out)}
+    assert all(row["needs"] for row in rows.values())
+    assert "startup.ready" in [one["quantity"] for one in rows["startup"]["quantities"]]
+    assert "for" in rows["energy"]["options"].split(", ")
+    ready_made = [one["quantity"] for one in rows["workload"]["quantities"]]
+    assert any(one.startswith("workload sysbench-cpu.") for one in ready_made)
+    said = vmvc("list", "metrics", cwd=tmp_path).out
+    assert all(row["needs"] in said for row in rows.values())
 
 
 # --- bad input: one clear message, the right exit code, nothing lost --------------------------------------

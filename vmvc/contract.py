@@ -686,6 +686,8 @@ class Metric(ABC):
     options_model: ClassVar[type[Options]] = Options
     says: ClassVar[str]
     """One line for ``vmvc list metrics``."""
+    needs: ClassVar[str] = "an instance"
+    """What must be there for it to be had, in one line for ``vmvc list metrics``."""
 
     def __init__(self, options: Options, name: str = "") -> None:
         self.options = options

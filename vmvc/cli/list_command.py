@@ -29,10 +29,18 @@ def command(what: str, as_json: bool, results: Path) -> None:
         _print_runs(results, as_json)
         return
     columns, rows = _backends() if what == "backends" else _metrics()
+    found: list[dict[str, object]] = [dict(zip(columns, row, strict=True)) for row in rows]
+    quantities, named = _quantities() if what == "metrics" else ([], [])
     if as_json:
-        click.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=1))
-    else:
-        write(columns, rows)
+        for one in found if named else ():
+            mine = (row for row in named if row[0].partition(".")[0].split(" ")[0] == one["metric"])
+            one["quantities"] = [dict(zip(quantities, row, strict=True)) for row in mine]
+        click.echo(json.dumps(found, indent=1))
+        return
+    write(columns, rows)
+    if named:
+        click.echo()
+        write(quantities, named)
 
 
 def _print_runs(folder: Path, as_json: bool) -> None:
@@ -82,6 +90,19 @@ def _metrics() -> tuple[list[str], list[list[str]]]:
         except EngineError as error:
             rows.append([name, "-", "-", f"{error.what}; {error.hint}"])
             continue
+        fields = found.options_model.model_fields
+        options = ", ".join(field.alias or key for key, field in fields.items()) or "-"
+        rows.append([name, options, found.says, found.needs])
+    return ["metric", "options", "says", "needs"], rows
+
+
+def _quantities() -> tuple[list[str], list[list[str]]]:
+    rows = []
+    for name in registry.metric_names():
+        try:
+            found = registry.metric_class(name)
+        except EngineError:
+            continue  # Told beside its name already.
         told = {name: found.quantities}
         told |= {f"{name} {use}": one.quantities for use, one in found.presets().items()}
         for called, quantities in told.items():

@@ -36,6 +36,7 @@ class Boot(Metric):
 
     name = "boot"
     says = "stages of a machine's boot by the guest's own clock: its kernel, until systemd, and systemd"
+    needs = "a machine with a way in and `dmesg`; of systemd also `systemd-analyze`"
     observes = Observes.READY
     runs_inside = True
     options_model = BootOptions

@@ -47,6 +47,7 @@ class Burst(Metric):
 
     name = "burst"
     says = "parallel starts: N instances at once, how long each took to be ready, and one alone beside them"
+    needs = "an image, and memory above the floor that stays free"
     observes = Observes.FLEET
     options_model = BurstOptions
     options: BurstOptions

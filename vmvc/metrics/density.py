@@ -78,6 +78,7 @@ class Density(Metric):
 
     name = "density"
     says = "a fleet of instances: start of the n-th, memory and disk per instance, how many this host carries"
+    needs = "an image, and memory above the floor that stays free"
     observes = Observes.FLEET
     options_model = DensityOptions
     options: DensityOptions

@@ -54,6 +54,7 @@ class Disk(Metric):
 
     name = "disk"
     says = "bytes on the host's storage: the guest's view, in use, shared with others, only this instance's"
+    needs = "storage on this host"
     observes = Observes.READY
     options_model = DiskOptions
     options: DiskOptions

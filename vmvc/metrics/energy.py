@@ -48,6 +48,7 @@ class Energy(Metric):
 
     name = "energy"
     says = "joules of the host's CPU packages for a start, watts beside an idle instance, where RAPL is shown"
+    needs = "RAPL counters of this host, which only root may read"
     observes = Observes.READY
     loads_guest = True
     options_model = EnergyOptions

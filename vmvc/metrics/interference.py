@@ -105,6 +105,7 @@ class Interference(Metric):
 
     name = "interference"
     says = "a victim's rate and tail latency, alone and beside a bully: cpu, memory, fork, disk, network"
+    needs = "two instances with limits on CPU and memory, `guest.ready: {http: ...}`, and `sh` in the guest"
     observes = Observes.FLEET
     options_model = InterferenceOptions
     options: InterferenceOptions

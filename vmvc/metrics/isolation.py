@@ -86,6 +86,7 @@ class Isolation(Metric):
     says = (
         "facts: kernel shared or not, namespaces, users, seccomp, capabilities, LSM, devices, writable files"
     )
+    needs = "a way into the guest for commands"
     observes = Observes.READY
     runs_inside = True
     quantities = (

@@ -72,6 +72,7 @@ class Limits(Metric):
 
     name = "limits"
     says = "limits on CPU, memory and processes: what was asked for, and what a hog in the guest received"
+    needs = "an instance with limits, and a way into it with `sh`"
     observes = Observes.READY
     loads_guest = True
     runs_inside = True

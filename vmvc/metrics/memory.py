@@ -62,6 +62,7 @@ class Memory(Metric):
 
     name = "memory"
     says = "bytes of the host's memory: by process, by cgroup, by the guest, and by what the host has less"
+    needs = "a Linux host; root, for other users' processes; a way into a machine, for its own account"
     observes = Observes.READY
     options_model = MemoryOptions
     options: MemoryOptions

@@ -18,6 +18,7 @@ class Shutdown(Metric):
 
     name = "shutdown"
     says = "seconds from asking an instance to stop until it has ended, and how its command ended"
+    needs = "an instance that the run itself stops"
     observes = Observes.EVENTS
     quantities = (
         Quantity(

@@ -21,6 +21,7 @@ class Startup(Metric):
 
     name = "startup"
     says = "seconds from asking for an instance until it is created, started, boots, prints and is ready"
+    needs = "an instance; a phase is absent where neither guest nor platform tells it"
     observes = Observes.EVENTS
     quantities = (
         Quantity(

@@ -62,6 +62,7 @@ class Workload(Metric):
     loads_guest = True
     runs_inside = True
     says = "a command in the guest: what it prints and how long it takes; ready-made with `use`, or your own"
+    needs = "the program: a package of the guest's image, or on this host"
     options_model = WorkloadOptions
     options: WorkloadOptions
 
