@@ -29,6 +29,7 @@ from vmvc.contract import (
     Finding,
     Guest,
     Instance,
+    Limits,
     Metric,
     Observation,
     Observes,
@@ -403,6 +404,21 @@ class DiskWithUnknownName(FakeInstance):
         return replace(usage, absent={**usage.absent, "actual": "x"})
 
 
+class LimitsWithoutReason(FakeInstance):
+    def limits(self) -> Limits:
+        return Limits()
+
+
+class LimitsOfNothing(FakeInstance):
+    def limits(self) -> Limits:
+        return Limits(cpus=0.0, held_by="cgroup", absent={"memory": "x", "pids": "x"})
+
+
+class LimitsHeldByNobody(FakeInstance):
+    def limits(self) -> Limits:
+        return Limits(cpus=1.0, absent={"memory": "x", "pids": "x"})
+
+
 class NoConsole(FakeInstance):
     def console(self) -> FakeConsole:
         raise Unavailable("no console")
@@ -720,6 +736,10 @@ FAULTS: Sequence[tuple[type[FakeInstance | FakeBackend], str, tuple[object, ...]
     (DiskWithBoth, "disk_gives_bytes_or_reasons", ()),
     (DiskWithMoreThanAll, "disk_gives_bytes_or_reasons", ()),
     (DiskWithUnknownName, "disk_gives_bytes_or_reasons", ()),
+    *(
+        (faulty, "limits_are_amounts_or_absent_with_a_reason", ())
+        for faulty in (LimitsWithoutReason, LimitsOfNothing, LimitsHeldByNobody)
+    ),
     (NoConsole, "the_console_shows_what_the_guest_prints", ()),
     (DeafConsole, "the_console_shows_what_the_guest_prints", ()),
     (EndlessConsole, "the_console_shows_what_the_guest_prints", ()),
