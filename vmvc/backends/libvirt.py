@@ -123,6 +123,7 @@ class LibvirtBackend(Backend):
             "disk_bus": hardware.disk_bus,
             "disk_cache": hardware.disk_cache,
             "network": "user (virtio)",
+            "balloon": "none",
             "confinement_lifted": " ".join(hardware.confinements),
             "other_drivers": libvirt_host.drivers(),
             **libvirt_host.facts(),
