@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from pathlib import Path
 
 import pytest
 
 from vmvc.backends import streams
-from vmvc.backends.streams import Pump, pipe
+from vmvc.backends.streams import Pump, drained, pipe
 
 
 def test_a_pipe_hands_on_what_is_written_and_then_its_end() -> None:
@@ -94,3 +95,27 @@ def test_closing_frees_a_source_that_is_held_up() -> None:
     pump._source = lambda: b""
     pump.close()
     assert not pump._thread.is_alive()
+
+
+def test_a_console_that_nobody_reads_holds_nobody_up() -> None:
+    """A machine writes byte by byte; an ordinary socket that nobody reads takes a few hundred of these."""
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(5.0)
+    stream = drained(ours, "test")
+    for _ in range(5000):
+        theirs.sendall(b"x")
+    theirs.close()
+    said = b""
+    while chunk := stream.read(5.0):
+        said += chunk
+    assert said == b"x" * 5000
+    stream.close()
+    assert ours.fileno() == -1
+
+
+def test_closing_a_console_hangs_up_on_the_machine() -> None:
+    ours, theirs = socket.socketpair()
+    stream = drained(ours, "test")
+    stream.close()
+    assert theirs.recv(1) == b""
+    theirs.close()

@@ -41,7 +41,17 @@ from vmvc.errors import (
     VmvcError,
 )
 from vmvc.probes import wait
-from vmvc.spec import BUILT_IN_IMAGES, Console, DiskImage, Http, ReadyConsole, ReadyHttp, RecipeImage
+from vmvc.spec import (
+    BUILT_IN_IMAGES,
+    Console,
+    DiskImage,
+    Exec,
+    Http,
+    ReadyConsole,
+    ReadyExec,
+    ReadyHttp,
+    RecipeImage,
+)
 
 CLOCK = MonotonicClock()
 LINE = b"boot sector speaks\r\n"
@@ -185,6 +195,18 @@ def test_a_guest_that_knows_no_power_button(tmp_path: Path) -> None:
         assert 0.55 < time.monotonic() - before < 5
         assert instance.alive()
         tap.close()
+
+
+@pytest.mark.real("libvirtd")
+def test_a_machine_is_never_held_up_by_a_console_nobody_reads() -> None:
+    script = "dd if=/dev/zero bs=1024 count=32 2>/dev/null | tr '\\000' x; touch /tmp/said; exec sleep 600"
+    ready = ReadyExec(exec=Exec(command=("test", "-e", "/tmp/said")))
+    with instance_of(SYSTEM, replace(WEB, command=("sh", "-c", script), ready=ready)) as instance:
+        instance.create()
+        instance.start()
+        wait(ready, instance, None, CLOCK, CLOCK.now() + 60 * 10**9)
+        stream = instance.console()
+        assert b"x" * 1000 in (stream.read(5.0) or b"")
 
 
 @pytest.mark.real("libvirtd")

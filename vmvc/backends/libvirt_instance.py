@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import select
-import socket
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +19,7 @@ from vmvc.backends.libvirt_connection import SYSTEM, Domain, Drivers, log_of, ro
 from vmvc.backends.libvirt_domain import Boot, Hardware, Places, domain_xml, mac
 from vmvc.backends.libvirt_files import Files
 from vmvc.backends.libvirt_process import Process
+from vmvc.backends.streams import Pump, drained
 from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Limits, Marks, Processes, Tag
 from vmvc.errors import (
     CleanupError,
@@ -75,7 +74,7 @@ class LibvirtInstance(Instance):
         self._places: Places | None = None
         self._xml = ""
         self._domain: Domain | None = None
-        self._console: socket.socket | None = None
+        self._console: Pump | None = None
         self._channel: InitChannel | Agent | None = None
         self._process: Process | None = None
         self._endpoints: Mapping[int, int] = {}
@@ -143,7 +142,7 @@ class LibvirtInstance(Instance):
     def console(self) -> ByteStream:
         if self._console is None:
             raise Unavailable("only the process that started a machine can read its console")
-        return _Stream(self._console)
+        return self._console
 
     def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
         if self._channel is None:
@@ -231,8 +230,9 @@ class LibvirtInstance(Instance):
         if self._places is None:
             raise StepFailed("there is nothing to start", hint="call create() first")
         self._domain = self._drivers.own().start(self._xml, self._uuid, paused=paused)
-        self._console = self._files.accept(self._places.console)
-        self._process = Process.behind(self._console)
+        connected = self._files.accept(self._places.console)
+        self._process = Process.behind(connected)
+        self._console = drained(connected, f"console of {self.tag.name}")
         return self._domain, self._process, self._places
 
     def _anonymous(self, text: str, places: Places) -> str:
@@ -296,24 +296,3 @@ class LibvirtInstance(Instance):
             if self.alive():
                 raise
             raise GuestDied("the machine has ended", hint="read the guest's console") from error
-
-
-class _Stream:
-    """A connected socket as a stream; whoever owns the socket closes it."""
-
-    def __init__(self, connected: socket.socket) -> None:
-        self._socket = connected
-        self._poll = select.poll()
-        self._poll.register(connected, select.POLLIN)
-
-    def read(self, timeout: float) -> bytes | None:
-        if not self._poll.poll(timeout * 1000):
-            return None
-        try:
-            return self._socket.recv(65536)
-        except OSError:
-            return b""
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from vmvc.contract import MOST_OUTPUT
@@ -97,6 +99,26 @@ class Pump:
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()
+
+
+def drained(connected: socket.socket, name: str) -> Pump:
+    """Read a machine's console from now on, whoever else does, and close its socket with the stream.
+
+    A machine writes its console byte by byte, and a socket takes some 300 such writes: a console that nobody
+    reads would hold the machine up in the middle of its boot.
+    """
+
+    def source() -> bytes:
+        try:
+            return connected.recv(65536)
+        except OSError:
+            return b""
+
+    def unblock() -> None:
+        with suppress(OSError):
+            connected.shutdown(socket.SHUT_RDWR)
+
+    return Pump(source, unblock, connected.close, name=name)
 
 
 def pipe(file: int, name: str) -> Pump:

@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 from vmvc.backends.held import Held, held_by
 from vmvc.backends.storage import BLOCK
-from vmvc.backends.virtualbox_instance import SocketStream
+from vmvc.backends.streams import drained
 from vmvc.backends.virtualbox_machine import LETS_GO_WITHIN, end, press_until_gone
 from vmvc.backends.virtualbox_manage import Manage
 from vmvc.backends.virtualbox_process import Process, daemons
@@ -78,10 +78,12 @@ class VirtualBoxMachine(Instance):
             return _Tail(Path(place), self.alive)
         try:
             if mode == "tcpserver":
-                return SocketStream(socket.create_connection(("127.0.0.1", int(place)), timeout=5))
+                connected = socket.create_connection(("127.0.0.1", int(place)), timeout=5)
+                connected.settimeout(None)
+                return drained(connected, f"console of {self.tag.name}")
             connected = socket.socket(socket.AF_UNIX)
             connected.connect(place)
-            return SocketStream(connected)
+            return drained(connected, f"console of {self.tag.name}")
         except (OSError, ValueError) as error:
             raise Unavailable(f"the machine's serial port at {place} cannot be read: {error}") from error
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from vmvc.backends.init_channel import InitChannel
 from vmvc.backends.storage import BLOCK
+from vmvc.backends.streams import Pump, drained
 from vmvc.backends.virtualbox_files import Files
 from vmvc.backends.virtualbox_machine import end, find, forget, press_until_gone
 from vmvc.backends.virtualbox_manage import Manage
@@ -54,7 +54,7 @@ class VirtualBoxInstance(Instance):
         self._files = Files(tag)
         self._identity = ""
         self._process: Process | None = None
-        self._console: socket.socket | None = None
+        self._console: Pump | None = None
         self._channel: InitChannel | None = None
         self._ports: Mapping[int, int] = {}
         self._forwarded: set[int] = set()
@@ -75,7 +75,7 @@ class VirtualBoxInstance(Instance):
         if not self._identity or self._prepared is None:
             raise StepFailed("there is nothing to start", hint="call create() first")
         self._manage.run("startvm", self._identity, "--type", "headless", doing="start the machine")
-        self._console = self._files.accept("console")
+        self._console = drained(self._files.accept("console"), f"console of {self.tag.name}")
         channel = self._files.accept("channel")
         if self._prepared.boot.channel == "init":
             self._channel = InitChannel(channel)
@@ -99,7 +99,7 @@ class VirtualBoxInstance(Instance):
     def console(self) -> ByteStream:
         if self._console is None:
             raise Unavailable("only the process that started a machine can read its console")
-        return SocketStream(self._console)
+        return self._console
 
     def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
         """Run a command by the machine's second serial port, some 10 KB a second."""
@@ -207,22 +207,3 @@ def free_port() -> int:
 
 def _blocks(paths: Iterator[Path]) -> int:
     return sum(one.st_blocks * BLOCK for one in (path.stat() for path in paths))
-
-
-class SocketStream:
-    """A connected socket as a stream; whoever owns the socket closes it."""
-
-    def __init__(self, connected: socket.socket) -> None:
-        self._socket = connected
-
-    def read(self, timeout: float) -> bytes | None:
-        try:
-            if not select.select([self._socket], [], [], timeout)[0]:
-                return None
-            return self._socket.recv(65536)
-        except (OSError, ValueError):
-            return b""
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
