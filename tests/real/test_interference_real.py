@@ -17,7 +17,7 @@ from vmvc.metrics.interference import Interference, InterferenceOptions, Load, W
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
 from vmvc.trial import Job, Outcome, Trial
 
-pytestmark = [pytest.mark.real("docker", "root"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.real("docker", "root"), pytest.mark.timeout(180), pytest.mark.quiet]
 
 GUEST = Guest(BUILT_IN_IMAGES["tiny"], cpus=1, memory=2**27, ready=ReadyHttp(http=Http(port=80)))
 PINNED = replace(GUEST, cpuset=(max(os.sched_getaffinity(0)),))

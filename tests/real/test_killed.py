@@ -32,7 +32,7 @@ metrics: {{startup: {{}}, shutdown: {{}}, memory: {{settle: 100ms}}, disk: {{}}}
 trials: {{count: 3, warmup: 0, timeout: 90s}}
 """
 TRIALS = [1, 2, 3]
-KILLS = {"docker": 3, "libvirt": 2}
+KILLS = {"docker": 2, "libvirt": 1}
 """Instants that are tried by default, by engine."""
 
 pytestmark = [pytest.mark.real("docker", "libvirt", "root"), pytest.mark.timeout(4 * 3600)]

@@ -17,7 +17,7 @@ from vmvc.metrics import limits
 from vmvc.metrics.limits import Limits, LimitsOptions
 from vmvc.spec import BUILT_IN_IMAGES, Exec, ReadyExec
 
-pytestmark = [pytest.mark.real("docker", "root"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real("docker", "root"), pytest.mark.timeout(300), pytest.mark.quiet]
 
 MIB = 2**20
 CLOCK = MonotonicClock()
