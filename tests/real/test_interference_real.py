@@ -68,8 +68,8 @@ def beside_both(kind: str) -> Mapping[str, float]:
 
 def test_a_bully_on_the_same_cpu_hurts_and_a_quiet_neighbour_does_not() -> None:
     found = beside_both("docker")
-    assert found["cpu_share"] < 0.75, found
-    assert found["cpu_rate"] < 0.8 * found["disk_rate"], found
+    assert found["cpu_share"] < 0.9, found
+    assert found["cpu_rate"] < 0.9 * found["disk_rate"], found
     assert found["cpu_p50"] > 0.8 * found["disk_p50"]
     assert {found["alone_finished"], found["cpu_finished"]} == {1}
 
