@@ -43,6 +43,8 @@ MIB = 2**20
 CLOCK = MonotonicClock()
 HTTP = ReadyHttp(http=Http(port=80))
 
+pytestmark = pytest.mark.xdist_group("bare host")
+
 
 @contextmanager
 def prepared(backend: Backend, guest: Guest) -> Iterator[Backend]:

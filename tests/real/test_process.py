@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -306,7 +307,11 @@ DAEMON = "(setsid sleep 700 >/dev/null 2>&1 &) ; (env -i setsid sleep 701 >/dev/
 
 
 def commands(pids: tuple[int, ...]) -> list[str]:
-    return sorted(" ".join(psutil.Process(pid).cmdline()) for pid in pids)
+    found = []
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):  # also one that has ended and is not waited for yet
+            found.append(" ".join(psutil.Process(pid).cmdline()))
+    return sorted(found)
 
 
 def test_what_forks_away_stays_in_the_tree(make: Make) -> None:
@@ -540,6 +545,7 @@ def test_findings_about_the_guest(backend: ProcessBackend) -> None:
 
 BARE = """
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from tests.real.test_process import WAITS, listens, printed, says, until
 from vmvc import owner

@@ -18,10 +18,18 @@ from vmvc.testing import BackendContract
 pytestmark = pytest.mark.xdist_group("bare host")
 
 
+_GIVEN: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket(socket.AF_INET6) as trial:
-        trial.bind(("", 0))
-        return int(trial.getsockname()[1])
+    """Return a port that nobody has and that was not given before: its guest may not be there yet."""
+    while True:
+        with socket.socket(socket.AF_INET6) as trial:
+            trial.bind(("", 0))
+            port = int(trial.getsockname()[1])
+        if port not in _GIVEN:
+            _GIVEN.add(port)
+            return port
 
 
 @pytest.mark.real("root")

@@ -26,7 +26,11 @@ from vmvc.metrics.workload import Workload
 from vmvc.metrics.workload_options import WorkloadOptions
 from vmvc.spec import BUILT_IN_IMAGES, Exec, ReadyExec
 
-pytestmark = [pytest.mark.real("docker", "libvirt", "root"), pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.real("docker", "libvirt", "root"),
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("bare host"),
+]
 
 EXPERIMENT = """\
 name: tools

@@ -200,14 +200,23 @@ class LibvirtBackend(Backend):
         return LibvirtInstance(tag, guest, self._drivers, self._prepared.get(repr(guest)))
 
     def leftovers(self) -> Sequence[LibvirtInstance | LibvirtMachine]:
-        """Return what vmvc made, and the machines of users that a trial has started."""
+        """Return what vmvc made, and the machines of users here that a trial has started.
+
+        Those of another place wait for a run or a clean that names it: its engine may be gone for good.
+        """
         running = [
             LibvirtMachine(note.tag, replace(_ANY_GUEST, machine=note.machine), self._drivers)
             for note in held(KIND)
+            if self._is_here(note.place)
         ]
         if self._options.uri not in MAKERS:
             return running
         return [*running, *self._made()]
+
+    def _is_here(self, place: str) -> bool:
+        if self._options.uri not in MAKERS:
+            return place == self._options.uri
+        return place in (SYSTEM, self._drivers.own().uri)
 
     def _made(self) -> Sequence[LibvirtInstance]:
         """Return what has files, of any driver, and the machines of this daemon and of the system's.

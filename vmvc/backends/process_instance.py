@@ -62,6 +62,8 @@ class ProcessInstance(Instance):
         self._plan: Plan | None = None
         self._launched: Launched | None = None
         self._started = False
+        self._commanded = False
+        """Whether a command was run inside, which may have left something behind that no keeper knows."""
         self._output: Pump | None = None
         self._tell: Callable[[str], None] = lambda event: None
 
@@ -140,6 +142,7 @@ class ProcessInstance(Instance):
         """
         if self._launched is None or self._plan is None or not self.alive():
             raise StepFailed("the guest has ended", hint="read its console")
+        self._commanded = True
         plan = replace(self._plan, argv=tuple(argv), join=self._launched.keeper if self._plan.root else 0)
         files = [os.memfd_create(name) for name in ("stdin", "stdout", "stderr")]
         try:
@@ -197,7 +200,8 @@ class ProcessInstance(Instance):
 
     def processes(self) -> Processes:
         """Return the tree as own; launcher and keeper, vmvc's instrument and not the guest's, as shared."""
-        own = process_tree.numbers(self.tag, self._keepers()) if self.alive() else []
+        find = process_tree.everywhere if self._commanded else process_tree.numbers
+        own = find(self.tag, self._keepers()) if self.alive() else []
         launcher = self._launcher().pid
         shared = {*self._keepers(), *([launcher] if launcher is not None else [])}
         return Processes(own=tuple(sorted(own)), shared=tuple(sorted(shared)))

@@ -50,9 +50,17 @@ def members(tag: Tag, keepers: Mapping[int, int]) -> list[psutil.Process]:
 
 
 def numbers(tag: Tag, keepers: Mapping[int, int]) -> list[int]:
-    """Return the same as ids; quick where all keepers live, since nothing below a keeper can leave it."""
+    """Return the same as ids; quick where all keepers live, since nothing below a keeper can leave it.
+
+    What a command that was run inside left behind is below none of them: ``everywhere`` finds it.
+    """
     if keepers and all(started(pid) == start for pid, start in keepers.items()):
         return [one for pid in keepers for one in proc.below(pid)]
+    return everywhere(tag, keepers)
+
+
+def everywhere(tag: Tag, keepers: Mapping[int, int]) -> list[int]:
+    """Return the ids of all members, wherever they are."""
     return [one.pid for one in members(tag, keepers)]
 
 

@@ -81,8 +81,7 @@ class TagTests(Lives):
         one = self._ready()
         with self._instance(guest=with_env(self.guest(), **{VARIABLE: "two"})) as (_, two):
             self._bring_up(two)
-            port = two.guest.ports[0]
-            assert one.endpoint(port) != two.endpoint(port)
+            assert one.endpoint(one.guest.ports[0]) != two.endpoint(two.guest.ports[0])
             if self.has_processes:
                 assert not set(one.processes().own) & set(two.processes().own) - {os.getpid()}
             if self.has_run:
