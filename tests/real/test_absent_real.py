@@ -31,7 +31,7 @@ guest:
 trials: {count: 1, warmup: 0, image: absent, stop_timeout: 1s}
 """
 
-pytestmark = pytest.mark.xdist_group("bare host")
+pytestmark = pytest.mark.quiet
 
 
 @pytest.fixture
