@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Final
 
 from vmvc.contract import Completed, Instance
-from vmvc.errors import DeadlineExceeded, GuestDied, TrialError, Unavailable
+from vmvc.errors import Unavailable
+from vmvc.metrics import inside
 
 MIB: Final = 2**20
 GRACE: Final = 30.0
@@ -109,19 +110,7 @@ class Beside:
         Raises: GuestDied.
         """
         assert self._future is not None
-        try:
-            done = self._future.result()
-        except GuestDied:
-            raise
-        except Unavailable as reason:
-            return reason
-        except DeadlineExceeded as error:
-            return Unavailable(error.what)
-        except TrialError as error:
-            return Unavailable(f"'{self._name}' cannot be run in the guest: {error.what}")
-        if done.returncode == 127:
-            return Unavailable(f"the guest has no command '{self._name}'")
-        return done
+        return inside.told(self._name, self._future.result)
 
 
 def run(instance: Instance, argv: Sequence[str], timeout: float) -> Completed | Unavailable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from vmvc.contract import Completed, Instance
 from vmvc.errors import DeadlineExceeded, GuestDied, TrialError, Unavailable
@@ -27,8 +27,16 @@ def run(instance: Instance, argv: Sequence[str], timeout: float) -> Completed | 
 
     Raises: GuestDied.
     """
+    return told(argv[0], lambda: instance.run(argv, timeout=timeout))
+
+
+def told(name: str, run: Callable[[], Completed]) -> Completed | Unavailable:
+    """Return how the command of that name, which ``run`` runs or waits for, ended, or why it did not run.
+
+    Raises: GuestDied.
+    """
     try:
-        ended = instance.run(argv, timeout=timeout)
+        ended = run()
     except GuestDied:
         raise
     except Unavailable as reason:
@@ -36,7 +44,7 @@ def run(instance: Instance, argv: Sequence[str], timeout: float) -> Completed | 
     except DeadlineExceeded as error:
         return Unavailable(error.what)
     except TrialError as error:
-        return Unavailable(f"'{argv[0]}' cannot be run in the guest: {error.what}")
+        return Unavailable(f"'{name}' cannot be run in the guest: {error.what}")
     if ended.returncode == 127:
-        return Unavailable(f"the guest has no command '{argv[0]}'")
+        return Unavailable(f"the guest has no command '{name}'")
     return ended
