@@ -12,7 +12,7 @@ SHELL := bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lab bench fuzz torture schemas journals pictures notebook constraints engines venv validators down clean
+.PHONY: help demo test check lab bench fuzz torture soak schemas journals pictures notebook constraints engines venv validators down clean
 MAKEFLAGS += --no-print-directory
 
 help:  ## list the commands
@@ -68,6 +68,10 @@ KILLS ?= 100
 torture: engines venv  ## kill runs at every instant on fake and KILLS times on each engine (100: some 30 minutes)
 	@VMVC_KILLS=all $(BIN)/pytest -q --timeout 7200 tests/test_exactly_once.py
 	VMVC_KILLS=$(KILLS) $(BIN)/pytest -q tests/real/test_killed.py $(ARGS)
+
+MINUTES ?= 60
+soak: engines venv  ## one run on Docker for MINUTES (60): its memory, threads and file handles stay flat
+	@VMVC_SOAK=$(MINUTES) $(BIN)/pytest -q -s tests/real/test_soak.py $(ARGS)
 
 schemas: venv  ## write schemas/ anew from the models
 	@$(BIN)/vmvc schema --write schemas/
