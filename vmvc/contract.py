@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vmvc.errors import Fault, InputError, Unavailable
 from vmvc.spec import Image, Ready, ReadyHttp, ReadyTcp
+from vmvc.spec_machine import Ssh
 
 Scalar = str | int | float | bool
 """A fact: what ``describe`` and ``prepare`` record."""
@@ -305,6 +306,8 @@ class Guest:
     """The machine runs already and is only observed: neither started nor stopped."""
     address: str | None = None
     """Where the host reaches the machine's ports; ``None``: the backend finds out."""
+    ssh: Ssh | None = None
+    """How commands get into the machine by SSH; ``None``: only by the backend's own way."""
     reach: tuple[int, ...] = ()
     """Guest ports that metrics must reach from the host."""
 

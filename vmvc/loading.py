@@ -94,6 +94,7 @@ class Loaded:
                 machine=spec.machine,
                 attach=spec.attach,
                 address=spec.address,
+                ssh=spec.ssh,
             )
         return Guest(
             image=self.experiment.image(spec.image),

@@ -36,6 +36,7 @@ from vmvc.spec_machine import (
     NAMED,
     Address,
     MachineName,
+    Ssh,
     with_a_machine,
     without_what_it_brings,
 )
@@ -279,6 +280,7 @@ _MACHINE: Final = (
 )
 _ATTACH: Final = "The machine runs already: only observe it, neither start nor stop it."
 _ADDRESS: Final = "Where this host reaches the machine's ports; by default the backend finds out."
+_SSH: Final = "Run commands in the machine by SSH; `{}` takes all from ssh's own configuration."
 
 
 class GuestSpec(Model):
@@ -311,6 +313,7 @@ class GuestSpec(Model):
     machine: MachineName | None = Field(default=None, description=_MACHINE, examples=["ubuntu-vm"])
     attach: bool = Field(default=False, description=_ATTACH)
     address: Address | None = Field(default=None, description=_ADDRESS, examples=["192.168.122.7"])
+    ssh: Ssh | None = Field(default=None, description=_SSH)
 
     @model_validator(mode="after")
     def _machine(self) -> GuestSpec:
@@ -342,6 +345,7 @@ class GuestOverride(Model):
     machine: MachineName | None = Field(default=None, description=_MACHINE, examples=["ubuntu-vm"])
     attach: bool | None = Field(default=None, description=_ATTACH)
     address: Address | None = Field(default=None, description=_ADDRESS, examples=["192.168.122.7"])
+    ssh: Ssh | None = Field(default=None, description=_SSH)
 
     @model_validator(mode="after")
     def _machine(self) -> GuestOverride:

@@ -10,13 +10,33 @@ from pydantic_core import PydanticCustomError
 
 from vmvc.spec_model import Model
 
-MACHINE: Final = ("machine", "attach", "address")
+MACHINE: Final = ("machine", "attach", "address", "ssh")
 """Keys of ``guest`` that are about a machine that exists already; the first names it."""
 BROUGHT: Final = ("image", "cpus", "memory", "pids", "command", "env", "boot")
 """Keys of ``guest`` that mean nothing to such a machine: it brings these along."""
 
 MachineName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9:]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?$")]
+
+
+class Ssh(Model):
+    """How commands get into the machine: by the OpenSSH client of this host, with its configuration."""
+
+    user: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_.@-]{0,63}$",
+        description="The machine's user; by default the one that ssh chooses.",
+    )
+    port: int = Field(default=22, ge=1, le=65535, description="The machine's port.")
+    key: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=4096,
+        pattern=r"^[^\x00]+$",
+        description="File of the private key, relative to the experiment; by default those that ssh finds.",
+        examples=["~/.ssh/id_ed25519"],
+    )
+
 
 ALONE: Final[Mapping[str, Any]] = {
     "if": {"required": ["machine"]},

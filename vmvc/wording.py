@@ -20,6 +20,7 @@ PATTERNS: Final = {
     r"^(tiny|debian:[a-z]{2,20})$": "tiny or debian:SUITE, such as debian:bookworm",
     r"^[a-z0-9][a-z0-9+.-]{0,99}$": "the name of a Debian package",
     r"^[A-Za-z0-9][A-Za-z0-9@_.-]{0,99}$": "the name of a service",
+    r"^[A-Za-z_][A-Za-z0-9_.@-]{0,63}$": "the name of a user",
     r"^[a-z0-9][a-z0-9_.-]{0,63}$": "the name of a quantity: a-z, 0-9, _, . and -, 1 to 64 characters",
     r"^(stdout|stderr)$": "stdout or stderr",
     r"^/[^\x00]*$": "an absolute path, such as /www/index.html",

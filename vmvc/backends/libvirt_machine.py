@@ -20,6 +20,7 @@ from vmvc.backends.libvirt_existing import Existing, Watch
 from vmvc.backends.libvirt_inside import Inside, listens, qemu_of
 from vmvc.backends.libvirt_process import Process
 from vmvc.backends.libvirt_uri import here
+from vmvc.backends.ssh import Ssh
 from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Processes, Tag
 from vmvc.errors import (
     CleanupError,
@@ -95,6 +96,7 @@ class LibvirtMachine(Instance):
         self._watch: Watch | None = None
         self._process: Process | None = None
         self._console: ByteStream | None = None
+        self._ways: _Way | None = None
         self._endpoints: dict[int, tuple[str, int]] = {}
 
     def create(self) -> None:
@@ -140,10 +142,11 @@ class LibvirtMachine(Instance):
         return self._console
 
     def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
-        way = self._way()
+        if self._ways is None:
+            self._ways = self._way()
         if not self.alive():
             raise GuestDied("the machine has ended", hint="read the guest's console")
-        return way.run(argv, timeout=timeout, stdin=stdin)
+        return self._ways.run(argv, timeout=timeout, stdin=stdin)
 
     def alive(self) -> bool:
         if self._process is not None and not self._process.alive():
@@ -278,6 +281,8 @@ class LibvirtMachine(Instance):
         Raises: Unavailable.
         """
         machine = self._found()
+        if self.guest.ssh is not None:
+            return Ssh(self.guest, machine.uuid, self.endpoint)
         if machine.driver == "LXC" and self._process is not None:
             return Inside(self._process.pid)
         if machine.driver == "QEMU" and self._defined().agent:
@@ -286,7 +291,7 @@ class LibvirtMachine(Instance):
             return Agent(Domain(machine.domain, ready), {}, self.alive)
         raise Unavailable(
             f"this machine of libvirt's driver {machine.driver} offers no way to run a command in it",
-            hint="give it the guest agent's channel, or use another probe",
+            hint="let commands in by SSH (guest.ssh), or give it the guest agent's channel",
         )
 
     def _shown(self) -> Process:
@@ -318,6 +323,9 @@ class LibvirtMachine(Instance):
             time.sleep(LOOK_EVERY)
 
     def _release(self) -> None:
+        if self._ways is not None:
+            self._ways.close()
+            self._ways = None
         if self._console is not None:
             self._console.close()
             self._console = None

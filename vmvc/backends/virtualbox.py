@@ -10,7 +10,7 @@ import psutil
 from pydantic import Field
 
 from vmvc import images
-from vmvc.backends import virtualbox_files, virtualbox_host
+from vmvc.backends import ssh, virtualbox_files, virtualbox_host
 from vmvc.backends.held import held
 from vmvc.backends.virtualbox_existing import KIND, VirtualBoxMachine
 from vmvc.backends.virtualbox_instance import Prepared, VirtualBoxInstance
@@ -109,6 +109,7 @@ class VirtualBoxBackend(Backend):
         if guest.cpuset is not None:
             what = f"VirtualBox cannot keep a machine on chosen CPUs, got {guest.cpu_list}"
             raise InputError(Fault(what, hint="leave the CPUs to the host for this backend"))
+        ssh.check(guest)
         try:
             return Preparation(find(self._manage, guest).facts())
         except StepFailed as error:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 from vmvc.backends.held import Held, held_by
+from vmvc.backends.ssh import Ssh
 from vmvc.backends.storage import BLOCK
 from vmvc.backends.streams import drained
 from vmvc.backends.virtualbox_machine import LETS_GO_WITHIN, end, press_until_gone
@@ -17,7 +18,7 @@ from vmvc.backends.virtualbox_manage import Manage
 from vmvc.backends.virtualbox_process import Process, daemons
 from vmvc.backends.virtualbox_survey import OFF, SAVED, Found, find
 from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Processes, Tag
-from vmvc.errors import CleanupError, ImageError, InputError, StepFailed, Unavailable, VmvcError
+from vmvc.errors import CleanupError, GuestDied, ImageError, InputError, StepFailed, Unavailable, VmvcError
 from vmvc.images import Vdi
 
 KIND: Final = "virtualbox"
@@ -34,6 +35,7 @@ class VirtualBoxMachine(Instance):
         self._manage = manage
         self._found: Found | None = None
         self._process: Process | None = None
+        self._ssh: Ssh | None = None
 
     def create(self) -> None:
         try:
@@ -88,7 +90,20 @@ class VirtualBoxMachine(Instance):
             raise Unavailable(f"the machine's serial port at {place} cannot be read: {error}") from error
 
     def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
-        self._no_way_in()
+        """Run a command by SSH.
+
+        Raises: Unavailable without ``guest.ssh``, and as ``vmvc.backends.ssh``.
+        """
+        if self.guest.ssh is None:
+            raise Unavailable(
+                "VirtualBox runs no commands in a machine of a user without its guest additions",
+                hint="let commands in by SSH: guest.ssh",
+            )
+        if not self.alive():
+            raise GuestDied("the machine has ended", hint="read the guest's console")
+        if self._ssh is None:
+            self._ssh = Ssh(self.guest, self._known().identity, self.endpoint)
+        return self._ssh.run(argv, timeout=timeout, stdin=stdin)
 
     def alive(self) -> bool:
         return self._process is not None and self._process.alive()
@@ -131,6 +146,8 @@ class VirtualBoxMachine(Instance):
 
     def destroy(self) -> None:
         self._process = None
+        if self._ssh is not None:
+            self._ssh.close()
         note = None if self.guest.attach else held_by(KIND, self.tag)
         if note is None:
             return
@@ -155,9 +172,6 @@ class VirtualBoxMachine(Instance):
         if self._found is None:
             raise StepFailed("the machine was not looked up", hint="call create() first")
         return self._found
-
-    def _no_way_in(self) -> NoReturn:
-        raise Unavailable("VirtualBox runs no commands in a machine of a user without its guest additions")
 
 
 class _Tail:
