@@ -10,18 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
     ConfigDict,
-    Discriminator,
     Field,
     GetCoreSchemaHandler,
     JsonValue,
     SerializerFunctionWrapHandler,
-    Tag,
     model_serializer,
     model_validator,
 )
@@ -29,6 +26,11 @@ from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
 from vmvc.spec_claims import Claim
 from vmvc.spec_host import Require, Setting, listed_once
+from vmvc.spec_images import BUILT_IN_IMAGES as BUILT_IN_IMAGES
+from vmvc.spec_images import DiskImage as DiskImage
+from vmvc.spec_images import Image as Image
+from vmvc.spec_images import OciImage as OciImage
+from vmvc.spec_images import RecipeImage as RecipeImage
 from vmvc.spec_machine import (
     ALONE,
     BROUGHT,
@@ -44,6 +46,20 @@ from vmvc.spec_model import FACTOR_PATH, Model, Name
 from vmvc.spec_model import MOST_FACTORS as MOST_FACTORS
 from vmvc.spec_model import NAME as NAME
 from vmvc.spec_model import Level as Level
+from vmvc.spec_ready import Console as Console
+from vmvc.spec_ready import Exec as Exec
+from vmvc.spec_ready import Http as Http
+from vmvc.spec_ready import Ready as Ready
+from vmvc.spec_ready import ReadyConsole as ReadyConsole
+from vmvc.spec_ready import ReadyExec as ReadyExec
+from vmvc.spec_ready import ReadyHttp as ReadyHttp
+from vmvc.spec_ready import ReadyTcp as ReadyTcp
+from vmvc.spec_ready import Tcp as Tcp
+from vmvc.spec_values import Argument as Argument
+from vmvc.spec_values import Command as Command
+from vmvc.spec_values import EnvName as EnvName
+from vmvc.spec_values import GuestPath as GuestPath
+from vmvc.spec_values import Port as Port
 from vmvc.units import Duration, Percent, Size
 
 SCHEMA: Final = "vmvc/1"
@@ -54,222 +70,6 @@ MOST_NAMES: Final = 100
 MOST_ENTRIES: Final = 1000
 """Most conditions that are listed under ``include``, and most entries of ``exclude``."""
 MOST_CLAIMS: Final = 1000
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-def _absolute(path: str) -> str:
-    """Accept an absolute, normal POSIX path without ``..``."""
-    pure = PurePosixPath(path)
-    if not pure.name or path.startswith("//") or ".." in pure.parts or path != str(pure):
-        raise PydanticCustomError(
-            "path", "expected a plain absolute path without '..', such as /www/index.html"
-        )
-    return path
-
-
-GuestPath = Annotated[
-    str,
-    Field(
-        pattern=r"^/[^\x00]*$",
-        max_length=4096,
-        json_schema_extra={"not": {"pattern": r"//|/$|/\.{1,2}(/|$)"}},
-    ),
-    AfterValidator(_absolute),
-]
-Argument = Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=131072)]
-Command = Annotated[tuple[Argument, ...], Field(min_length=1, max_length=1024)]
-EnvName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-
-
-# --- images -----------------------------------------------------------------------------------------------
-
-
-class RecipeImage(Model):
-    """A root filesystem that vmvc builds itself, from busybox or from a Debian suite."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "if": {"properties": {"base": {"const": "tiny"}}},
-            "then": {"properties": {"packages": {"maxItems": 0}, "services": {"maxItems": 0}}},
-        }
-    )
-
-    base: str = Field(
-        pattern=r"^(tiny|debian:[a-z]{2,20})$",
-        description="What to start from: `tiny` (static busybox with a web server) or `debian:SUITE`.",
-        examples=["tiny", "debian:bookworm"],
-    )
-    packages: tuple[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]{0,99}$")], ...] = Field(
-        default=(), description="Debian packages to install (only with a debian base)."
-    )
-    services: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9@_.-]{0,99}$")], ...] = Field(
-        default=(), description="Services to run: by systemd where it boots, else by their init scripts."
-    )
-    files: Mapping[GuestPath, str] = Field(
-        default_factory=dict, description="Text files to add: absolute path -> content."
-    )
-    command: Command | None = Field(
-        default=None, description="The default command (argv); by default the web server or the services."
-    )
-
-    @model_validator(mode="after")
-    def _tiny_has_no_packages(self) -> RecipeImage:
-        if self.base == "tiny" and (self.packages or self.services):
-            raise PydanticCustomError(
-                "tiny_packages", "base tiny takes no packages or services; use base debian:bookworm"
-            )
-        return self
-
-
-class OciImage(Model):
-    """A container image that the Docker engine has or can pull."""
-
-    oci: str = Field(
-        pattern=r"^[a-z0-9][A-Za-z0-9._:/@-]{0,254}$",
-        description="Reference of the container image; virtual machines boot its exported file system.",
-        examples=["nginx:1.27"],
-    )
-    command: Command | None = Field(
-        default=None, description="Replaces the image's own entrypoint and command."
-    )
-
-
-class DiskImage(Model):
-    """A disk that the user has; only virtual machines can use it."""
-
-    disk: str = Field(
-        min_length=1,
-        max_length=4096,
-        pattern=r"^[^\x00]+$",
-        description="A qcow2, raw or VDI file, relative to the experiment file; never written to.",
-    )
-    format: Literal["auto", "qcow2", "raw", "vdi"] = Field(
-        default="auto", description="Format of the file; `auto` asks qemu-img."
-    )
-
-
-def _exactly_one_key(*wanted: str) -> Discriminator:
-    """Tell the members of a union by the one key that each of them must have."""
-
-    def choose(value: object) -> str | None:
-        if isinstance(value, Model):
-            value = type(value).model_fields
-        given = [key for key in wanted if isinstance(value, dict) and key in value]
-        return given[0] if len(given) == 1 else None
-
-    return Discriminator(
-        choose,
-        custom_error_type="exactly_one",
-        custom_error_message=f"expected exactly one of {', '.join(wanted)}",
-    )
-
-
-Image = Annotated[
-    Annotated[RecipeImage, Tag("base")] | Annotated[OciImage, Tag("oci")] | Annotated[DiskImage, Tag("disk")],
-    _exactly_one_key("base", "oci", "disk"),
-]
-"""ONE root filesystem, rendered for every backend."""
-
-BUILT_IN_IMAGES: Final[Mapping[str, Image]] = {"tiny": RecipeImage(base="tiny")}
-"""Images that need no entry under ``images``."""
-
-
-# --- readiness --------------------------------------------------------------------------------------------
-
-
-class Http(Model):
-    """Ready when an HTTP request to a guest port is answered with the wanted status."""
-
-    port: Port = Field(description="Guest port.")
-    path: str = Field(
-        default="/", pattern=r"^/[\x21-\x7e]*$", max_length=2048, description="Path to request."
-    )
-    status: int = Field(default=200, ge=100, le=599, description="The status that means ready.")
-    interval: Duration = Field(
-        default=0.01, description="Time between two attempts; the resolution of the reading."
-    )
-
-
-class Tcp(Model):
-    """Ready when a connection to a guest port yields the wanted bytes.
-
-    A forwarded port accepts connections before the guest does, so only bytes from the guest prove it.
-    """
-
-    port: Port = Field(description="Guest port.")
-    expect: str = Field(
-        min_length=1,
-        max_length=256,
-        description="Text that the guest sends, such as `SSH-`.",
-        examples=["SSH-"],
-    )
-    send: str = Field(default="", max_length=4096, description="Text to send first.")
-    interval: Duration = Field(
-        default=0.01, description="Time between two attempts; the resolution of the reading."
-    )
-
-
-def _regular_expression(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise PydanticCustomError(
-            "regex", "expected a regular expression ({why})", {"why": str(error)}
-        ) from error
-    return pattern
-
-
-class Console(Model):
-    """Ready when the guest prints a line that matches; the host is told, nothing polls."""
-
-    pattern: Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_regular_expression)] = (
-        Field(description="Regular expression searched in the guest's console output.")
-    )
-
-
-class Exec(Model):
-    """Ready when a command inside the guest exits with 0."""
-
-    command: Command = Field(description="Command to run inside the guest (argv, no shell).")
-    interval: Duration = Field(
-        default=0.05, description="Time between two attempts; the resolution of the reading."
-    )
-
-
-class ReadyHttp(Model):
-    """Readiness by HTTP."""
-
-    http: Http = Field(description="An HTTP request is answered.")
-
-
-class ReadyTcp(Model):
-    """Readiness by TCP."""
-
-    tcp: Tcp = Field(description="A TCP connection yields the wanted bytes.")
-
-
-class ReadyConsole(Model):
-    """Readiness by the console."""
-
-    console: Console = Field(description="The console prints a matching line.")
-
-
-class ReadyExec(Model):
-    """Readiness by a command."""
-
-    exec: Exec = Field(description="A command inside the guest exits with 0.")
-
-
-Ready = Annotated[
-    Annotated[ReadyHttp, Tag("http")]
-    | Annotated[ReadyTcp, Tag("tcp")]
-    | Annotated[ReadyConsole, Tag("console")]
-    | Annotated[ReadyExec, Tag("exec")],
-    _exactly_one_key("http", "tcp", "console", "exec"),
-]
-"""When an instance counts as ready: exactly one probe."""
-
 
 # --- guest and backends -----------------------------------------------------------------------------------
 
