@@ -12,7 +12,11 @@ import psutil
 def left_behind(run: str) -> list[str]:
     """Return a line for each thing that carries the run's name; the command that asks does not count."""
     client = docker.from_env()
-    found = [one.name or "" for one in client.containers.list(all=True) if run in (one.name or "")]
+    found = [
+        one.name or ""
+        for one in client.containers.list(all=True, ignore_removed=True)
+        if run in (one.name or "")
+    ]
     client.close()
     for process in psutil.process_iter(["pid", "cmdline"]):
         line = " ".join(process.info["cmdline"] or ())

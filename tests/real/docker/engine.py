@@ -51,7 +51,7 @@ class Engine:
     def containers(self) -> list[str]:
         """Return the names of all containers that are there."""
         with closing(docker.DockerClient(base_url=self.host)) as client:
-            return [one.name or "" for one in client.containers.list(all=True)]
+            return [one.name or "" for one in client.containers.list(all=True, ignore_removed=True)]
 
     def _answers(self) -> bool:
         try:
