@@ -74,6 +74,8 @@ ENGINES: dict[str, Callable[[], str]] = {
     "root": cache(_root),
     "mmdebstrap": _tool("mmdebstrap"),
     "ssh": _tool("ssh"),
+    "sshd": lambda: "" if Path("/usr/sbin/sshd").exists() else "there is no sshd",
+    "socat": _tool("socat"),
     "podman": _tool("podman"),
     "runsc": _tool("runsc"),
     "qemu": _tool("qemu-system-x86_64"),

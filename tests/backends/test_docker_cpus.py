@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from vmvc.backends.docker import DockerBackend
-from vmvc.backends.docker_client import DockerOptions
-from vmvc.backends.docker_instance import Engine
+from vmvc.backends.docker_client import DockerOptions, Engine
 from vmvc.contract import Guest
 from vmvc.errors import InputError
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp

@@ -13,12 +13,13 @@ from vmvc import images, owner
 from vmvc.backends import ports
 from vmvc.backends.docker_client import (
     DockerOptions,
+    Engine,
     Unreachable,
     connect,
     reached_at,
     translated,
 )
-from vmvc.backends.docker_instance import DockerInstance, Engine
+from vmvc.backends.docker_instance import DockerInstance
 from vmvc.contract import (
     LABEL,
     Backend,
@@ -182,7 +183,7 @@ class DockerBackend(Backend):
 
     def close(self) -> None:
         if self._connected is not None:
-            self._connected.api.close()
+            self._connected.close()
             self._connected = None
 
     def _may_pin(self, guest: Guest) -> None:
@@ -213,7 +214,7 @@ class DockerBackend(Backend):
 
     def _engine(self) -> Engine:
         if self._connected is None:
-            self._connected = Engine(*connect(self._options))
+            self._connected = connect(self._options)
         return self._connected
 
     def _local(self, info: Mapping[str, Any]) -> bool:

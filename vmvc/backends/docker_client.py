@@ -13,6 +13,7 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -25,6 +26,8 @@ from docker.utils import kwargs_from_env
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from vmvc.backends.docker_remote import forward
+from vmvc.backends.ssh_connection import Connection
 from vmvc.contract import Options
 from vmvc.errors import DeadlineExceeded, EngineError, ImageError, StepFailed, VmvcError
 
@@ -77,24 +80,42 @@ class Unreachable(EngineError):
         self.code = code
 
 
-def connect(options: DockerOptions) -> tuple[docker.APIClient, str]:
-    """Return a client and the address of its engine.
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A connected engine; ``link`` leads to one on another host."""
+
+    api: docker.APIClient
+    address: str
+    link: Connection | None = None
+
+    def close(self) -> None:
+        self.api.close()
+        if self.link is not None:
+            self.link.close()
+
+
+def connect(options: DockerOptions) -> Engine:
+    """Reach the engine that the options name.
 
     Raises: Unreachable.
     """
     target = _target(options)
     address = str(target.setdefault("base_url", "unix:///var/run/docker.sock"))
+    link = None
     try:
+        if urlsplit(address).scheme == "ssh":
+            link = forward(address, FIRST_ANSWER)
+            target = {"base_url": f"unix://{link.socket}"}
         _knock(address)
-        api = docker.APIClient(
-            **target, version="auto", timeout=FIRST_ANSWER, use_ssh_client=address.startswith("ssh:")
-        )
+        api = docker.APIClient(**target, version="auto", timeout=FIRST_ANSWER)
     except (DockerException, requests.RequestException, OSError, ValueError) as error:
+        if link is not None:
+            link.close()
         raise _unreachable(error, address) from error
     api.timeout = ANY_ANSWER
     # A local socket needs no proxy and no .netrc; looking for them costs time at every call.
-    api.trust_env = socket_of(address) is None
-    return api, address
+    api.trust_env = socket_of(str(target["base_url"])) is None
+    return Engine(api, address, link)
 
 
 def socket_of(address: str) -> str | None:

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ import requests
 from docker.errors import APIError, DockerException, NotFound
 
 from vmvc.backends import docker_host, docker_streams
-from vmvc.backends.docker_client import ask, reached_at, socket_of, translated
+from vmvc.backends.docker_client import Engine, ask, reached_at, socket_of, translated
 from vmvc.backends.docker_events import Events
 from vmvc.backends.docker_host import HostSide
 from vmvc.backends.streams import too_much
@@ -55,14 +54,6 @@ _ONE_KERNEL: Final = "a container runs on a kernel that is up already"
 _SHARING: Final = ("runc", "crun", "io.containerd.runc.v2")
 """Runtimes that let containers run on the host's kernel."""
 _MISSING: Final = ("executable file not found", "no such file or directory")
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """A connected engine."""
-
-    api: docker.APIClient
-    address: str
 
 
 class DockerInstance(Instance):
