@@ -23,7 +23,7 @@ FLEET = 100
 
 
 @pytest.mark.real("docker")
-@pytest.mark.parametrize(("count", "pairs"), [(BURST, PAIRS), (FLEET, 1)], ids=["one burst", "a fleet"])
+@pytest.mark.parametrize(("count", "pairs"), [(BURST, PAIRS), (FLEET, 3)], ids=["one burst", "a fleet"])
 def bench_bursts_of_containers(count: int, pairs: int) -> None:
     bursts = [min(BURST, count - begun) for begun in range(0, count, BURST)]
     backend = DockerBackend("docker", DockerBackend.options_model())
