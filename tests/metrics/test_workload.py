@@ -430,6 +430,10 @@ def test_what_is_io_is_taken(command: Sequence[str]) -> None:
 BAD: Sequence[tuple[str, Callable[[], object]]] = [
     ("expected exactly one of use, run", lambda: WorkloadOptions()),
     ("did you mean 'fio-randread'", lambda: WorkloadOptions(use="fio-randred")),
+    (
+        "time: stream gives its numbers after 5s and more, got 4s",
+        lambda: WorkloadOptions(use="stream", time=4),
+    ),
     ("whole seconds", lambda: WorkloadOptions(use="fio-randread", time=1.5)),
     ("deadline: expected more than time", lambda: WorkloadOptions(use="fio-randread", time=10, deadline=10)),
     ("has no {seconds}", lambda: own(time=5)),
