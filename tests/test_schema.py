@@ -22,6 +22,7 @@ COMMITTED = Path(__file__).parents[1] / "schemas"
 
 BEYOND_A_SCHEMA: Final = {
     "claims": "ids, metrics, quantities, backends and units refer to other places",
+    "claims-on-own-clocks": "which clock told a quantity is the metric's to say",
     "claims-of-every-form": "factors, levels and units refer to other places, and runs to other folders",
     "factor-beside-another-probe": "a path is read together with the guest's settings",
     "everything-excluded": "conditions are counted, and backends",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -114,15 +115,29 @@ def refused(figures: Mapping[str, int | Unavailable], why: str) -> None:
         assert why in figure.what
 
 
-def test_without_the_right_rss_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "self").mkdir()
-    (tmp_path / "self/smaps_rollup").touch()
-
-    def denied(path: Path) -> bytes:
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(Path, "read_bytes", denied)
-    refused(smaps.memory([os.getpid()], tmp_path), "CAP_SYS_PTRACE")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_without_the_right_rss_is_left() -> None:
+    """Somebody else looks at this process."""
+    asked = os.getpid()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setuid(65534)
+        figures = {
+            name: one.what if isinstance(one, Unavailable) else one
+            for name, one in smaps.memory([asked]).items()
+        }
+        os.write(writer, json.dumps(figures).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+    with open(reader) as file:
+        told = json.load(file)
+    refused(
+        {name: Unavailable(one) if isinstance(one, str) else one for name, one in told.items()},
+        "needs root or CAP_SYS_PTRACE; resident memory is still measured, and so are cgroups",
+    )
 
 
 def test_on_a_host_without_smaps_rss_is_left(tmp_path: Path) -> None:

@@ -42,6 +42,11 @@ class Search:
         self.match: re.Match[str] | None = None
         self._done = threading.Event()
 
+    @property
+    def ended(self) -> bool:
+        """True where the text was found or nothing more will come."""
+        return self._done.is_set()
+
     def wait(self, seconds: float) -> Event | None:
         """Return when the matching text arrived; ``None`` after so many seconds or at the end of output."""
         self._done.wait(seconds)

@@ -121,6 +121,9 @@ class _Claims:
         for form in ("ratio", "difference"):
             backends += self._pair(claim.get(form), f"{called}.{form}")
         backends += self._order(claim.get("order", "of"), f"{called}.order.of")
+        for form in ("ratio", "difference", "order"):
+            if quantity is not None and quantity.own_clock:
+                self._clocks(claim.get(form), str(claim.get("metric")), f"{called}.{form}")
         about = [backend for backend in backends if backend]
         levels = self._levels(claim.get("at"), about, f"{called}.at")
         for form, limits_in in (("ratio", _SHARE), ("success", _SHARE)):
@@ -167,6 +170,15 @@ class _Claims:
         found, faults = quantity_of(node, called, self._named, self._source)
         self.faults += faults
         return found
+
+    def _clocks(self, form: Node | None, metric: str, called: str) -> None:
+        """Refuse to set what one guest's clock told beside what another's did: they do not mean the same."""
+        if form is not None:
+            self._report(
+                form.place,
+                f"{called}: {metric} is told by each guest's own clock, which compares no backends",
+                "claim it of one backend, or compare what startup tells by the host's clock",
+            )
 
     # --- factors and their levels
 

@@ -9,7 +9,7 @@ Source: Linux Documentation/filesystems/proc.rst, Documentation/ABI/testing/proc
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,9 @@ from vmvc.errors import Unavailable
 
 FIGURES: Final = ("rss", "pss", "uss")
 
-_LINE: Final = re.compile(rb"^(Rss|Pss|Private_Clean|Private_Dirty): +([0-9]+) kB$", re.MULTILINE)
+_FIELDS: Final = (b"\nRss:", b"\nPss:", b"\nPrivate_Clean:", b"\nPrivate_Dirty:")
+_WHOLE: Final = 4096
+"""Bytes; the kernel's text is a quarter of that, and comes in one piece."""
 
 
 def memory(pids: Sequence[int], proc: Path = Path("/proc")) -> Mapping[str, int | Unavailable]:
@@ -34,7 +36,7 @@ def memory(pids: Sequence[int], proc: Path = Path("/proc")) -> Mapping[str, int 
             pids, Unavailable("this host has no /proc/PID/smaps_rollup (Linux has it from 4.14 on)")
         )
     try:
-        mapped = [one for pid in pids if (one := _mapped(proc / str(pid) / "smaps_rollup"))]
+        mapped = [one for pid in pids if (one := _mapped(f"{proc}/{pid}/smaps_rollup"))]
     except PermissionError:
         needs = (
             "reading another user's /proc/PID/smaps_rollup needs root or CAP_SYS_PTRACE; resident memory is "
@@ -43,20 +45,31 @@ def memory(pids: Sequence[int], proc: Path = Path("/proc")) -> Mapping[str, int 
         return _resident(pids, Unavailable(needs, hint="run vmvc as root"))
     if pids and not mapped:
         return dict.fromkeys(FIGURES, _unseen())
-    return {
-        "rss": sum(one[b"Rss"] for one in mapped),
-        "pss": sum(one[b"Pss"] for one in mapped),
-        "uss": sum(one[b"Private_Clean"] + one[b"Private_Dirty"] for one in mapped),
-    }
+    rss, pss, clean, dirty = (sum(column) for column in zip(*mapped, strict=True)) if mapped else (0, 0, 0, 0)
+    return {"rss": rss, "pss": pss, "uss": clean + dirty}
 
 
-def _mapped(path: Path) -> Mapping[bytes, int] | None:
-    """Return the fields of one process in bytes, ``None`` where it has ended."""
+def _mapped(path: str) -> tuple[int, ...] | None:
+    """Return the fields of one process in bytes, ``None`` where it has ended.
+
+    By bare system calls: this is done for a thousand processes while a guest is measured.
+    """
     try:
-        text = path.read_bytes()
+        file = os.open(path, os.O_RDONLY)
+        try:
+            text = os.read(file, _WHOLE)
+        finally:
+            os.close(file)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return {name: int(kib) * 1024 for name, kib in _LINE.findall(text)}
+    if not text:
+        return None
+    return tuple(_kib(text, field) * 1024 for field in _FIELDS)
+
+
+def _kib(text: bytes, field: bytes) -> int:
+    begin = text.index(field) + len(field)
+    return int(text[begin : text.index(b"kB", begin)])
 
 
 def _resident(pids: Sequence[int], reason: Unavailable) -> Mapping[str, int | Unavailable]:

@@ -405,6 +405,8 @@ def test_a_network_test_wants_its_server_and_a_port_to_it() -> None:
         (["dd", "if=/dev/zero", "of=/tmp/x"], "page cache"),
         (["dd", "if=/tmp/x", "of=/dev/null"], "page cache"),
         (["fio", "--ioengine=null", "--name=x"], "no I/O"),
+        (["tar", "--create", "--gzip", "--file=/dev/null", "/usr/lib"], "tar reads no file"),
+        (["sh", "-c", "cd /usr; tar -czf /dev/null lib"], "tar reads no file"),
         (["fio", "--filename=/dev/null"], "no I/O"),
     ],
 )
@@ -421,6 +423,8 @@ def test_what_only_looks_like_io_is_refused_with_the_reason(command: Sequence[st
         ["dd", "if=/tmp/x", "of=/dev/null", "iflag=direct"],
         ["dd", "if=/dev/urandom", "of=/tmp/x", "bs=1M"],
         ["add", "if=/dev/zero"],
+        ["sh", "-c", "tar -cz /usr/lib | wc -c"],
+        ["sh", "-c", "tar -cf /tmp/x /usr/lib >/dev/null"],
     ],
 )
 def test_what_is_io_is_taken(command: Sequence[str]) -> None:
@@ -430,6 +434,10 @@ def test_what_is_io_is_taken(command: Sequence[str]) -> None:
 BAD: Sequence[tuple[str, Callable[[], object]]] = [
     ("expected exactly one of use, run", lambda: WorkloadOptions()),
     ("did you mean 'fio-randread'", lambda: WorkloadOptions(use="fio-randred")),
+    (
+        "time: stream gives its numbers after 5s and more, got 4s",
+        lambda: WorkloadOptions(use="stream", time=4),
+    ),
     ("whole seconds", lambda: WorkloadOptions(use="fio-randread", time=1.5)),
     ("deadline: expected more than time", lambda: WorkloadOptions(use="fio-randread", time=10, deadline=10)),
     ("has no {seconds}", lambda: own(time=5)),

@@ -226,4 +226,5 @@ def test_a_machine_boots_when_its_own_clock_says_and_holds_what_its_guest_holds(
     for name in ("rss", "pss", "uss"):
         assert 24 * MIB < more[name] - less[name] < 84 * MIB, name
     assert more["rss"] == pytest.approx(inside.told["rss"], abs=4 * MIB)
+    assert inside.told.get("actual", asked.memory) == asked.memory, "no balloon takes anything back"
     assert more["shared_pss"] > 0

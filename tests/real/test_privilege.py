@@ -31,7 +31,7 @@ NOBODY = 65534
 EXPERIMENT = """\
 name: small
 backends: [docker, libvirt]
-metrics: [startup, isolation]
+metrics: {startup: {}, isolation: {}, memory: {settle: 1s}}
 trials: {count: 1, warmup: 0, timeout: 170s}
 """
 SECRETS = {
@@ -101,6 +101,28 @@ def test_nobody_measures_a_container_and_a_machine(
     assert {one["backend"]: one["outcome"] for one in trials} == {"docker": "measured", "libvirt": "measured"}
     absent = {one["reason"] for trial in trials for one in trial["absent"]}
     assert "seeing the namespaces of another user's process needs root or CAP_SYS_PTRACE" in absent
+
+
+@pytest.mark.real("docker", "libvirt", "root")
+def test_memory_of_another_users_processes_says_which_right_it_needs_and_what_is_left(
+    folder: Path, measured: subprocess.CompletedProcess[str]
+) -> None:
+    """A container's processes are root's, a machine's are one's own."""
+    assert measured.returncode == 0
+    journal = next(folder.glob("results/small/*/journal.jsonl"))
+    trials = {one["backend"]: one for one in map(json.loads, journal.read_text().splitlines()[1:])}
+    reasons = {
+        one["quantity"]: one["reason"] for one in trials["docker"]["absent"] if one["metric"] == "memory"
+    }
+    for name in ("pss", "uss"):
+        assert "needs root or CAP_SYS_PTRACE; resident memory is still measured" in reasons[name]
+    found = {
+        backend: {one["quantity"]: one["value"] for one in trial["readings"] if one["metric"] == "memory"}
+        for backend, trial in trials.items()
+    }
+    assert found["docker"]["rss"] > 0
+    assert found["docker"]["cgroup_current"] > 0
+    assert 0 < found["libvirt"]["uss"] <= found["libvirt"]["pss"] <= found["libvirt"]["rss"]
 
 
 @pytest.mark.real("docker", "libvirt", "root")

@@ -7,8 +7,10 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -18,6 +20,7 @@ from tests.command import Said, vmvc
 from vmvc import owner, probes
 from vmvc.backends.docker import DockerBackend
 from vmvc.backends.docker_client import DockerOptions
+from vmvc.backends.libvirt import LibvirtBackend
 from vmvc.backends.process import ProcessBackend
 from vmvc.contract import MOST_OUTPUT, Backend, Guest, Instance, MonotonicClock, Reading, Scene, Tag
 from vmvc.errors import DeadlineExceeded, StepFailed, TrialError
@@ -102,24 +105,42 @@ GUEST = Guest(
 Run = Callable[[Workload], list[Any]]
 
 
-@pytest.fixture(params=[DockerBackend, ProcessBackend], scope="module")
-def instance(request: pytest.FixtureRequest) -> Iterator[Instance]:
-    options = DockerOptions() if request.param is DockerBackend else request.param.options_model()
-    backend: Backend = request.param("b", options)
+@contextmanager
+def living(kind: type[Backend]) -> Iterator[Instance]:
+    options = DockerOptions() if kind is DockerBackend else kind.options_model()
+    backend = kind("b", options)
     backend.prepare(GUEST)
     made = backend.instance(Tag(f"w{secrets.token_hex(4)}", 1, owner.current()), GUEST)
     try:
         made.create()
         made.start()
-        probes.wait(GUEST.ready, made, None, CLOCK, CLOCK.now() + 60 * 10**9)
-        yield made
+        with closing(probes.ConsoleTap(made.console(), CLOCK)) as tap:
+            probes.wait(GUEST.ready, made, tap, CLOCK, CLOCK.now() + 120 * 10**9)
+            yield made
     finally:
         made.destroy()
         backend.close()
 
 
-def observe(instance: Instance, *command: str, deadline: float = 30.0, file: str = "stdout") -> list[Any]:
-    task = Task(command=command, quantities={"n": Wanted(lines=Word(), file=file)})
+@pytest.fixture(params=[DockerBackend, ProcessBackend], scope="module")
+def instance(request: pytest.FixtureRequest) -> Iterator[Instance]:
+    with living(request.param) as made:
+        yield made
+
+
+@pytest.fixture(params=[DockerBackend, ProcessBackend, LibvirtBackend], scope="module")
+def anywhere(request: pytest.FixtureRequest) -> Iterator[Instance]:
+    with living(request.param) as made:
+        yield made
+
+
+def observe(
+    instance: Instance,
+    *command: str,
+    deadline: float = 60.0,
+    wanted: Mapping[str, Wanted] = MappingProxyType({"n": Wanted(lines=Word())}),
+) -> list[Any]:
+    task = Task(command=command, quantities=wanted)
     options = WorkloadOptions(run=task, iterations=1, warmup=0, deadline=deadline)
     scene = Scene(events={}, guest=GUEST, instance=instance, clock=CLOCK, timeout=60.0)
     return list(Workload(options, "w").observe(scene))
@@ -132,16 +153,40 @@ def observe(instance: Instance, *command: str, deadline: float = 30.0, file: str
         (("sh", "-c", "echo oh no >&2; exit 3"), "iteration 1: 'sh' ended with 3: oh no"),
         (("true",), "iteration 1: n: stdout: expected one line, got 0; nothing was printed there"),
         (("echo", "a"), "iteration 1: n: stdout:1: expected a number, got 'a'"),
+        (("printf", r"1\n2\n"), "iteration 1: n: stdout: expected one line, got 2; it ends with '2'"),
+        (("printf", "1 2"), "iteration 1: n: stdout:1: "),
         (("head", "-c", "4", "/bin/busybox"), "iteration 1: n: stdout:1: expected a number, got "),
+        (("printf", r"7\n\377\376\n"), "iteration 1: n: stdout:2: this is no text: byte 0xff"),
         (("head", "-c", "3000000", "/dev/zero"), "iteration 1: 'head' printed 3000000 bytes to stdout"),
     ],
 )
 def test_a_command_that_goes_wrong_is_one_clear_error(
-    instance: Instance, command: tuple[str, ...], said: str
+    anywhere: Instance, command: tuple[str, ...], said: str
 ) -> None:
     with pytest.raises(TrialError) as caught:
-        observe(instance, *command)
+        observe(anywhere, *command)
     assert caught.value.what.startswith(said), caught.value.what
+    assert caught.value.hint
+    assert anywhere.alive()
+
+
+def test_two_matches_are_none(anywhere: Instance) -> None:
+    wanted = {"n": Wanted(regex=r"took (\d+) ms", unit="ms")}
+    with pytest.raises(TrialError, match=r"n: stdout:2: .* matches again, first in line 1, got 'took 6 ms'"):
+        observe(anywhere, "printf", r"took 5 ms\ntook 6 ms\n", wanted=wanted)
+
+
+@pytest.mark.parametrize("anywhere", [LibvirtBackend], indirect=True)
+def test_a_machine_goes_on_after_a_command_that_never_ends(anywhere: Instance) -> None:
+    with pytest.raises(DeadlineExceeded, match="iteration 1: 'sleep' did not end within 2 s"):
+        observe(anywhere, "sleep", "7654321", deadline=2.0)
+    limit = time.monotonic() + 20  # the guest ends it by its own clock
+    while True:
+        left = anywhere.run(("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"), timeout=60.0).stdout
+        assert b"sleep 100000" in left
+        if b"sleep 7654321" not in left:
+            break
+        assert time.monotonic() < limit, left
 
 
 def inside(instance: Instance, text: str) -> list[int]:

@@ -199,7 +199,11 @@ class Interference(Metric):
         return page
 
     def _calm(self, victim: Instance, page: Http, scene: Scene) -> Iterator[Finding]:
-        """Ask until the victim is calm: what the readiness probe asked may still queue in its network."""
+        """Ask until the victim is calm.
+
+        It may still be starting, and what the readiness probe asked comes back for seconds to a machine that
+        does not announce its network.
+        """
         end = scene.clock.now() + round(LONGEST_WARM * 1e9)
         calm = 0
         while calm < CALM and scene.clock.now() < end:

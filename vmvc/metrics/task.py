@@ -186,6 +186,12 @@ def refuse(task: Task) -> None:
                 "(use: fio-seqread, or add iflag=direct)",
                 {"end": f"/dev/{ends['of']}"},
             )
+    if re.search(r"(^|[\s/;&|])tar\s.*(-[a-zA-Z]*f\s*|--file[= ])/dev/null\b", text):
+        raise PydanticCustomError(
+            "workload",
+            "run.command: tar reads no file where its archive is /dev/null, it only looks at names "
+            "(let it write to a pipe: tar --create DIR | wc --bytes)",
+        )
     if re.search(r"--ioengine[= ]null\b|--filename[= ]/dev/(null|zero)\b", text):
         raise PydanticCustomError(
             "workload", "run.command: fio on a null engine or device is no I/O (use: fio-randread)"

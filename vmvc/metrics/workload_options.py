@@ -49,7 +49,7 @@ class WorkloadOptions(Options):
     time: Duration | None = Field(
         default=None,
         description="What `{seconds}` stands for, in whole seconds: how long one iteration lasts; by default "
-        "2s (10s for stream).",
+        "2s (10s for stream, which takes 5s at least).",
     )
     size: Size = Field(default=64 * 2**20, description="What `{size}` stands for: bytes of a test file.")
     threads: int | None = Field(
@@ -67,6 +67,12 @@ class WorkloadOptions(Options):
         exactly_one(self, ("use", "run"))
         if self.seconds != int(self.seconds) or self.seconds < 1:
             raise PydanticCustomError("workload", "time: expected whole seconds, at least 1s")
+        if self.use is not None and self.seconds < (least := PRESETS[self.use].least):
+            raise PydanticCustomError(
+                "workload",
+                "time: {use} gives its numbers after {least}s and more, got {got}s",
+                {"use": self.use, "least": least, "got": round(self.seconds)},
+            )
         if self.lasting and self.deadline <= self.seconds:
             raise PydanticCustomError("workload", "deadline: expected more than time")
         if self.time is not None and not self.lasting:

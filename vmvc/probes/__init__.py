@@ -9,13 +9,19 @@ it would cost seconds. Lives of attempts follow the ruler sequence (16 intervals
 every fourth 64 ... up to 10 s), which keeps a few dozen in flight and still sees a guest that needs seconds
 for its answer.
 
+Where the guest announces its network on the console, attempts begin in earnest with that line. A hypervisor's
+network keeps every connection that came before, and offers it to the guest seconds later, also one that was
+given up here; hundreds of them then fill the guest's queue when it is ready. Until then one attempt a second
+is made, for a line that was torn; after it four at most are in flight.
+
 The resolution of a polled instant is an upper bound of its lateness, under one assumption: a guest that is
 ready answers every attempt equally fast. Let the attempt that began at ``s`` be answered after ``L``; ``L``
 is what asking costs and is no error. An earlier attempt proves that the guest was not ready when it began if
-it failed of itself or stayed unanswered for at least ``L``; one that was given up sooner proves nothing. From
-the latest proof to ``s`` the guest may have been ready unnoticed: that gap, as it really was (a pause of this
-process widens it), plus the time for which nobody listened just before the answer was seen, is the
-resolution. Where no attempt came before, it counts from the call of ``wait``.
+it failed of itself or stayed unanswered for at least ``L``; one that was given up sooner proves nothing. So
+does the announcement of its network: it could not answer before. From the latest proof to ``s`` the guest may
+have been ready unnoticed: that gap, as it really was (a pause of this process widens it), plus the time for
+which nobody listened just before the answer was seen, is the resolution. Where no attempt came before, it
+counts from the call of ``wait``.
 """
 
 from __future__ import annotations
@@ -23,7 +29,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from vmvc.console import ConsoleTap
+from vmvc.console import ConsoleTap, Search
 from vmvc.contract import Clock, Event, Instance
 from vmvc.errors import DeadlineExceeded, GuestDied, StepFailed, TrialError, Unavailable
 from vmvc.probes.network import ask, http, tcp
@@ -48,13 +54,21 @@ def wait(ready: Ready, instance: Instance, console: ConsoleTap | None, clock: Cl
     watch = Watch(instance, console, clock, deadline)
     match ready:
         case ReadyHttp(http=probe):
-            return ask(http(probe), instance.endpoint(probe.port), probe.interval, watch)
+            network = _network(instance, console)
+            return ask(http(probe), instance.endpoint(probe.port), probe.interval, watch, network)
         case ReadyTcp(tcp=probe):
-            return ask(tcp(probe), instance.endpoint(probe.port), probe.interval, watch)
+            network = _network(instance, console)
+            return ask(tcp(probe), instance.endpoint(probe.port), probe.interval, watch, network)
         case ReadyExec(exec=probe):
             return _execute(probe, instance, watch)
         case ReadyConsole(console=probe):
             return _listen(probe.pattern, console, watch)
+
+
+def _network(instance: Instance, console: ConsoleTap | None) -> Search | None:
+    """Return the search for the line by which the guest announces its network, where it does."""
+    line = instance.marks().lines.get("network")
+    return None if console is None or line is None else console.search(re.compile(line))
 
 
 # --- inside the guest -------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from vmvc.console import Search
 from vmvc.contract import Event
 from vmvc.errors import StepFailed
 from vmvc.probes.watch import SECOND, Watch, nanoseconds
@@ -23,6 +24,11 @@ LIFE: Final = 16
 """Intervals that an ordinary attempt may take."""
 PATIENCE: Final = 10 * SECOND
 """Nanoseconds that any attempt may take."""
+UNTOLD: Final = SECOND
+"""Nanoseconds between two attempts before the guest has announced its network."""
+AT_ONCE: Final = 4
+"""Attempts in flight after that: a closed port then says so at once, and an open one has a queue, in which
+the first is answered first. That of a small server holds ten."""
 MOST_BYTES: Final = 65536
 """An answer that has not said what is wanted by then is not the wanted one."""
 
@@ -125,7 +131,14 @@ class Attempt:
         self.seen = "connected, no answer"
 
 
-def ask(question: Question, endpoint: tuple[str, int], interval: float, watch: Watch) -> Event:
+def ask(
+    question: Question,
+    endpoint: tuple[str, int],
+    interval: float,
+    watch: Watch,
+    network: Search | None = None,
+) -> Event:
+    """Return the instant of the first right answer; ``network`` finds the announcement of the guest's."""
     host, port = endpoint
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -134,7 +147,7 @@ def ask(question: Question, endpoint: tuple[str, int], interval: float, watch: W
             f"the guest's address {host}:{port} cannot be resolved: {error.strerror}",
             hint="use an engine host whose name resolves here",
         ) from error
-    attempts = Attempts(question, family, address, nanoseconds(interval), watch)
+    attempts = Attempts(question, family, address, nanoseconds(interval), watch, network)
     with selectors.DefaultSelector() as attempts.selector:
         try:
             return attempts.until_ready()
@@ -179,6 +192,7 @@ class Attempts:
         address: tuple[Any, ...],
         interval: int,
         watch: Watch,
+        network: Search | None,
     ) -> None:
         self.selector: selectors.BaseSelector
         self._question = question
@@ -186,6 +200,8 @@ class Attempts:
         self._address = address
         self._interval = interval
         self._watch = watch
+        self._network = network
+        self._most = math.inf if network is None else AT_ONCE
         self._flying: dict[Attempt, None] = {}
         self._proofs = Proofs()
 
@@ -195,12 +211,16 @@ class Attempts:
         due = awake = watch.called
         while True:
             now = watch.check()
+            if self._network is not None and self._network.ended:
+                self._start_over(self._network.wait(0), now)
+                due = now
             if now >= due:
-                count += 1
-                due = now + self._interval
-                # count & -count is the largest power of two that divides it: the ruler sequence.
-                self._begin(min(self._interval * LIFE * (count & -count), PATIENCE))
-            pause = watch.pause(due)
+                due = now + (self._interval if self._network is None else max(self._interval, UNTOLD))
+                if len(self._flying) < self._most:
+                    count += 1
+                    # count & -count is the largest power of two that divides it: the ruler sequence.
+                    self._begin(min(self._interval * LIFE * (count & -count), PATIENCE))
+            pause = watch.pause(due if self._network is None else min(due, now + self._interval))
             deaf = watch.clock.now() - awake
             heard = self.selector.select(pause)
             awake = watch.clock.now()
@@ -221,6 +241,15 @@ class Attempts:
     def close(self) -> None:
         for attempt in self._flying:
             attempt.socket.close()
+
+    def _start_over(self, told: Event | None, now: int) -> None:
+        """Give up attempts that began before the guest announced its network, or will announce nothing."""
+        self._network = None
+        self._most = math.inf if told is None else AT_ONCE
+        for attempt in list(self._flying):
+            self._end(attempt, now - attempt.began)
+        if told is not None:
+            self._proofs.add(told.at, math.inf, told.at)
 
     def _begin(self, life: int) -> None:
         attempt = Attempt(self._question, self._family, self._watch.clock.now(), life)
