@@ -18,11 +18,22 @@ from types import FrameType, MappingProxyType
 from typing import Final, Protocol
 
 from vmvc import host, owner
-from vmvc.contract import Backend, Clock, Finding, Guest, Metric, MonotonicClock, Observes, Tag
+from vmvc.contract import (
+    Backend,
+    Clock,
+    Finding,
+    Guest,
+    Metric,
+    MonotonicClock,
+    Observes,
+    Severity,
+    Tag,
+)
 from vmvc.errors import CleanupError, DeadlineExceeded, Interrupted, VmvcError
 from vmvc.journal import Journal
 from vmvc.plan import Condition, Plan, PlannedTrial
 from vmvc.records import (
+    UNCLEAN,
     AbsentRecord,
     EventRecord,
     Failure,
@@ -170,7 +181,7 @@ class Runner:
                 record = self._attempts(trial, journal, tried.get(trial.number, 0))
                 if stopping is not None:
                     self._decide(stopping, record, journal)
-                if record.outcome == "measured":
+                if record.measured:
                     tally.measured += 1
                     continue
                 tally.failed += 1
@@ -199,7 +210,7 @@ class Runner:
             self._watcher.ended(record)
             if cleanup is not None:
                 raise cleanup
-            if record.outcome == "measured" or attempt > self._campaign.plan.settings.retries:
+            if record.measured or attempt > self._campaign.plan.settings.retries:
                 return record
 
     def _idle(self, seconds: float) -> None:
@@ -243,10 +254,13 @@ class Runner:
             raise self._stopped() from None
         except (DeadlineExceeded, WorkerDied) as error:
             step = error.step if isinstance(error, WorkerDied) else self._worker.step.name
-            outcome = Outcome(failure=(step, error))
+            delivered = self._worker.delivered
+            outcome = delivered if delivered is not None else Outcome(failure=(step, error))
+            outcome.cleanup = CleanupError(error.what) if delivered else self._remove(backend, tag, guest)
+        if (trouble := outcome.cleanup) is not None:
             outcome.cleanup = self._remove(backend, tag, guest)
-        if outcome.cleanup is not None:
-            outcome.cleanup = self._remove(backend, tag, guest)
+            if outcome.cleanup is None:
+                outcome.findings.append(_removed_later(trouble))
         if self._signals.count and outcome.failure is not None:
             raise self._stopped()
         noise = host.noise_between(before, host.noise())
@@ -327,7 +341,7 @@ class Runner:
             metrics=trial.metrics,
             instance=tag.name,
             wall=wall,
-            outcome="measured" if failure is None else "failed",
+            outcome="failed" if failure else UNCLEAN if outcome.cleanup else "measured",
             failure=failure,
             events={name: EventRecord.of(event) for name, event in outcome.events.items()},
             readings=tuple(
@@ -340,3 +354,12 @@ class Runner:
             noise=noise,
             proof=outcome.proof,
         )
+
+
+def _removed_later(trouble: CleanupError) -> Finding:
+    return Finding(
+        "cleanup.retried",
+        Severity.WARNING,
+        f"the instance was gone only after a second attempt to remove it: {trouble.what}",
+        "see whether the engine keeps up: vmvc doctor",
+    )
