@@ -15,7 +15,7 @@ from tests.command import vmvc as command
 
 EXPERIMENT = """\
 name: unclean
-backends: {{fake: {{options: {{state: {state}, ready: 1ms, destroy_fails: 2, fault_trials: [2]}}}}}}
+backends: {{fake: {{options: {{state: {state}, ready: 1ms, destroy_fails: 3, fault_trials: [2]}}}}}}
 metrics: [startup]
 trials: {{count: 3, warmup: 0}}
 claims: [{{id: works, says: It works, metric: startup.ready, backend: fake, success: {{above: 20%}}}}]

@@ -122,11 +122,12 @@ class _Check:
         for name, place, settings in _entries(self._root.get("metrics")):
             given = settings.get("kind") if settings is not None else None
             kind = name if given is None else given.text
-            if given is not None and kind is None:
+            if given is not None and (kind is None or not re.fullmatch(NAME, kind)):
                 self._report(
                     given.place, f"metrics.{name}.kind: expected a name, got {given}", "name a metric"
                 )
-            if kind is None or not re.fullmatch(NAME, name) or not re.fullmatch(NAME, kind):
+                continue
+            if kind is None or not re.fullmatch(NAME, name):
                 continue
             if kind not in names:
                 hint = did_you_mean(kind, names)

@@ -52,6 +52,10 @@ START_UP_TIMEOUT: Final = 60.0
 
 PAUSE_LOOK: Final = 0.1
 """Seconds between two looks, in a pause, at whether somebody asks to stop."""
+AWAY: Final = 30.0
+"""Seconds that an engine may be away, while it restarts, before what it holds counts as left behind."""
+AWAY_LOOK: Final = 10.0
+"""Seconds within which it must answer then."""
 NONE_TRIED: Final[Mapping[int, int]] = MappingProxyType({})
 
 Bind = Callable[[Condition], tuple[Backend, Guest]]
@@ -259,6 +263,8 @@ class Runner:
             outcome.cleanup = CleanupError(error.what) if delivered else self._remove(backend, tag, guest)
         if (trouble := outcome.cleanup) is not None:
             outcome.cleanup = self._remove(backend, tag, guest)
+            if outcome.cleanup is not None and self._answers(backend):
+                outcome.cleanup = self._remove(backend, tag, guest)
             if outcome.cleanup is None:
                 outcome.findings.append(_removed_later(trouble))
         if self._signals.count and outcome.failure is not None:
@@ -302,6 +308,23 @@ class Runner:
             failure.__cause__ = error
             return failure
         return None
+
+    def _answers(self, backend: Backend) -> bool:
+        """Wait for an engine that is away, since a restart takes a while; say whether it is there."""
+        end = self._clock.now() + round(AWAY * 1e9)
+        while not self._signals.count:
+            try:
+                found: Sequence[Finding] = self._worker.call("check", backend, timeout=AWAY_LOOK)
+                if not any(one.severity is Severity.ERROR for one in found):
+                    return True
+            except VmvcError:
+                pass  # It hangs.
+            if self._clock.now() >= end:
+                return False
+            self._watcher.step("waiting for the engine")
+            self._signals.answer()
+            self._clock.sleep(1.0)
+        return False
 
     def _stopped(self) -> Interrupted:
         return Interrupted("interrupted; what was measured is kept")

@@ -209,6 +209,9 @@ class _Service:
     def check(self, backend: Backend) -> object:
         return tuple(self._here(backend).check())
 
+    def settled(self, backend: Backend) -> object:
+        return dict(self._here(backend).settled())
+
     def describe(self, backend: Backend) -> object:
         return dict(self._here(backend).describe())
 
