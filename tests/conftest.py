@@ -74,8 +74,10 @@ ENGINES: dict[str, Callable[[], str]] = {
     "root": cache(_root),
     "mmdebstrap": _tool("mmdebstrap"),
     "podman": _tool("podman"),
+    "rootless": _tool("newuidmap"),
     "runsc": _tool("runsc"),
     "qemu": _tool("qemu-system-x86_64"),
+    "gcc": _tool("gcc"),
     "chromium": _tool("chromium"),
 }
 
