@@ -77,8 +77,10 @@ ENGINES: dict[str, Callable[[], str]] = {
     "sshd": lambda: "" if Path("/usr/sbin/sshd").exists() else "there is no sshd",
     "socat": _tool("socat"),
     "podman": _tool("podman"),
+    "rootless": _tool("newuidmap"),
     "runsc": _tool("runsc"),
     "qemu": _tool("qemu-system-x86_64"),
+    "gcc": _tool("gcc"),
     "chromium": _tool("chromium"),
 }
 

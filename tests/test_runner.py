@@ -158,7 +158,7 @@ def test_a_blocked_engine_call_costs_its_trial_only(bench: Bench, monkeypatch: p
     assert bench.left == []
 
 
-@pytest.mark.parametrize("step", ["create", "start", "ready", "stop", "destroy"])
+@pytest.mark.parametrize("step", ["create", "start", "ready", "stop"])
 def test_a_crash_of_the_worker_costs_its_trial_only(bench: Bench, step: str) -> None:
     scripted(bench, ready=0.05, crash=step, fault_trials=(2,))
     assert bench.run() == Tally(measured=2, failed=1)
@@ -168,9 +168,32 @@ def test_a_crash_of_the_worker_costs_its_trial_only(bench: Bench, step: str) -> 
     assert bench.left == []
 
 
+def test_a_crash_while_the_instance_is_removed_costs_no_measurement(bench: Bench) -> None:
+    scripted(bench, crash="destroy", fault_trials=(2,))
+    assert bench.run() == Tally(measured=3)
+    record = bench.records[1]
+    assert record.outcome == "measured"
+    assert "stopped" in {reading.quantity for reading in record.readings}
+    (found,) = record.findings
+    assert (found.code, "ended with exit code" in found.what) == ("cleanup.retried", True)
+    assert bench.left == []
+
+
+def test_a_failure_keeps_its_reason_also_where_the_removal_crashes(bench: Bench) -> None:
+    scripted(bench, fail={"start": "it is broken"}, crash="destroy", fault_trials=(2,))
+    assert bench.run() == Tally(measured=2, failed=1)
+    failed = bench.records[1].failure
+    assert failed is not None
+    assert (failed.phase, failed.reason) == ("start", "it is broken")
+    assert bench.left == []
+
+
 def test_a_destroy_that_fails_once_is_tried_again(bench: Bench) -> None:
     scripted(bench, destroy_fails=1)
     assert bench.run() == Tally(measured=3)
+    assert [finding.code for record in bench.records for finding in record.findings] == [
+        "cleanup.retried"
+    ] * 3
     assert bench.left == []
 
 
@@ -179,8 +202,17 @@ def test_a_leak_stops_the_run_and_the_measurement_is_kept(bench: Bench) -> None:
     with pytest.raises(CleanupError, match="could not be removed"):
         bench.run()
     (record,) = bench.records
-    assert record.outcome == "measured"
+    assert record.outcome == "measured-cleanup-failed"
+    assert record.readings
     assert [finding.code for finding in record.findings] == ["cleanup.failed"]
+
+
+def test_a_failed_trial_whose_cleanup_fails_stays_a_failed_one(bench: Bench) -> None:
+    scripted(bench, fail={"start": "it is broken"}, destroy_fails=5)
+    with pytest.raises(CleanupError, match="could not be removed"):
+        bench.run()
+    (record,) = bench.records
+    assert (record.outcome, [finding.code for finding in record.findings]) == ("failed", ["cleanup.failed"])
 
 
 class Stops(Quiet):

@@ -213,11 +213,12 @@ class Run:
     def _repr_html_(self) -> str:
         summary = self.summary
         to_come = summary.trials - summary.measured - summary.failed
+        left = attempts.troubles(0, summary.cleanup_failed)
         lines = [
             ("experiment", self.name),
             ("run", self.id),
             ("folder", str(self.folder)),
-            ("trials", f"{summary.measured} measured, {summary.failed} failed, {to_come} to come"),
+            ("trials", f"{summary.measured} measured, {summary.failed} failed{left}, {to_come} to come"),
             ("conditions", ", ".join(dict.fromkeys(row.condition for row in summary.rows))),
             *(("claim " + one.id, one.sentence) for one in self.verdicts),
         ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vmvc import journal
 from vmvc.errors import ResultsError
-from vmvc.records import FindingRecord, RunRecord, StopRecord, SummaryRow, TrialRecord
+from vmvc.records import UNCLEAN, FindingRecord, RunRecord, StopRecord, SummaryRow, TrialRecord
 
 
 def attempts_of(path: Path) -> Iterator[TrialRecord]:
@@ -58,12 +58,19 @@ def with_last(attempts: Iterable[TrialRecord]) -> Iterator[tuple[TrialRecord, bo
         yield before, True
 
 
+def troubles(failed: int, cleanup_failed: int) -> str:
+    """Say how many trials failed, and in how many measured ones cleanup did, to follow a count of trials."""
+    bad = f", {failed} failed" if failed else ""
+    return bad + (f", cleanup failed in {cleanup_failed}" if cleanup_failed else "")
+
+
 class Attempts:
     """Counts the attempts at measured trials, by condition and metric, and those that came to nothing."""
 
     def __init__(self) -> None:
         self._tried: Counter[tuple[str, str]] = Counter()
         self._retried: Counter[tuple[str, str]] = Counter()
+        self._unclean: Counter[tuple[str, str]] = Counter()
         self._again: Counter[str] = Counter()
         self._lost: dict[str, Counter[str]] = defaultdict(Counter)
 
@@ -75,13 +82,15 @@ class Attempts:
         for metric in attempt.metrics:
             self._tried[attempt.condition, metric] += 1
             self._retried[attempt.condition, metric] += attempt.attempt == 2
+            self._unclean[attempt.condition, metric] += attempt.outcome == UNCLEAN
         if not last and attempt.failure is not None:
             self._lost[attempt.condition][f"{attempt.failure.phase}: {attempt.failure.reason}"] += 1
 
     def on(self, row: SummaryRow) -> SummaryRow:
         """Return the row with its counts."""
         cell = (row.condition, row.metric)
-        return row.model_copy(update={"attempts": self._tried[cell], "retried": self._retried[cell]})
+        counts = {"attempts": self._tried, "retried": self._retried, "cleanup_failed": self._unclean}
+        return row.model_copy(update={name: count[cell] for name, count in counts.items()})
 
     def findings(self) -> Iterator[FindingRecord]:
         """Yield one for each condition with trials that needed more than one attempt."""

@@ -178,11 +178,11 @@ class Questions:
             outcomes = self._measured.trials.get((part[0].id, metric), Counter())
             if not outcomes:
                 return Figure(None, reason=f"no trial of {part[0].id} has ended")
-            return figures.success(outcomes["measured"], outcomes.total(), confidence)
+            return figures.success(outcomes.total() - outcomes["failed"], outcomes.total(), confidence)
 
         def subject(part: Part) -> str:
             outcomes = self._measured.trials.get((part[0].id, metric), Counter())
-            counted = f" ({outcomes['measured']} of {outcomes.total()})" if outcomes else ""
+            counted = f" ({outcomes.total() - outcomes['failed']} of {outcomes.total()})" if outcomes else ""
             return f"the share of trials of {metric} on {part[0].id} that were measured{counted}"
 
         return self._bounded(claim, _in_percent(claim.success), "1", self._single(claim), ask, subject)

@@ -550,6 +550,16 @@ class Backend(ABC):
     def check(self) -> Sequence[Finding]:
         """Say whether this backend can run here; changes nothing; every finding has a remedy."""
 
+    def settled(self) -> Mapping[str, Scalar]:
+        """Return the options that were left to this backend, as it has decided them here.
+
+        They hold for the whole run: later objects of this backend get them, also in another process. By
+        default there are none.
+
+        Raises: EngineError.
+        """
+        return {}
+
     @abstractmethod
     def describe(self) -> Mapping[str, Scalar]:
         """Return versions and settings that decide numbers; empty where the engine cannot be reached."""

@@ -125,7 +125,8 @@ class _Check:
             if given is not None and given.value is not None and not re.fullmatch(NAME, kind or ""):
                 what = f"metrics.{name}.kind: expected a name, got {given}"
                 self._report(given.place, what, "name a metric")
-            if kind is None or not re.fullmatch(NAME, name) or not re.fullmatch(NAME, kind):
+                continue
+            if kind is None or not re.fullmatch(NAME, name):
                 continue
             if kind not in names:
                 hint = did_you_mean(kind, names)

@@ -25,6 +25,7 @@ from vmvc import (
     pagecache,
     preflight,
     results,
+    settling,
 )
 from vmvc.contract import Backend, Finding, Guest, MonotonicClock, Observes, Preparation, Severity, Tag
 from vmvc.errors import CleanupError, EngineError, Interrupted, ResultsError, Unavailable
@@ -159,25 +160,30 @@ def _run(
     require, before = loaded.experiment.require, host.noise()
     try:
         lacking = _lacking(loaded, plan, watcher)
-        backends = _backends(loaded, plan)
+        path = folder / "journal.jsonl"
+        resumed = path.exists()
+        first = _backends(loaded, plan)
+        settled = settling.recorded(folder) if resumed else {}
+        backends = {name: settling.holding(one, one, settled) for name, one in first.items()}
         findings = [
             *_check(backends, worker, watcher, signals, _cold_findings(plan)),
             *_about_claims(loaded, plan, watcher),
             *lacking,
         ]
+        if not resumed:
+            settled = settling.decided(first, lambda one: worker.call("settled", one, timeout=CHECK_TIMEOUT))
+            backends = {name: settling.holding(one, one, settled) for name, one in first.items()}
         sweep(list(backends.values()), worker, watcher)
         findings = [*about.findings, *_host(watcher, before), *findings]
         preflight.refuse(findings, require)
-        bind = _binder(loaded, about.cpuset)
+        bind = _binder(loaded, about.cpuset, lambda one: settling.holding(one, first[one.name], settled))
         prepared = _prepare(bind, plan, worker, watcher, signals)
         findings = [one for one in findings if preflight.decision(one, require) != "wait"]
         findings += preflight.settle(
             require, host.findings, MonotonicClock(), waiting=watcher.waiting, tick=_stopper(signals)
         )
-        path = folder / "journal.jsonl"
-        resumed = path.exists()
         if not resumed:
-            facts = _describe(backends, worker)
+            facts = _describe(first, backends, worker, settled)
             write_inputs(loaded, plan, folder, run, findings, prepared, facts, about.settings)
         with Journal(path) as book:
             if resumed:
@@ -265,10 +271,16 @@ def _tuned(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> AbstractContextMa
     return tuned(settings, cpus=most, tell=watcher.found)
 
 
-def _binder(loaded: Loaded, cpuset: tuple[int, ...] | None) -> Bind:
+def _as_it_is(backend: Backend) -> Backend:
+    return backend
+
+
+def _binder(
+    loaded: Loaded, cpuset: tuple[int, ...] | None, settle: Callable[[Backend], Backend] = _as_it_is
+) -> Bind:
     def bind(condition: Condition) -> tuple[Backend, Guest]:
         backend, guest = loaded.bind(condition.backend, condition.factors)
-        return backend, guest if cpuset is None else replace(guest, cpuset=cpuset)
+        return settle(backend), guest if cpuset is None else replace(guest, cpuset=cpuset)
 
     return bind
 
@@ -336,15 +348,18 @@ def _check(
     return findings
 
 
-def _describe(backends: Mapping[str, Backend], worker: Worker) -> dict[str, Any]:
+def _describe(
+    first: Mapping[str, Backend], backends: Mapping[str, Backend], worker: Worker, settled: settling.Settled
+) -> dict[str, Any]:
     return {
         name: {
             "kind": backend.kind,
             "isolation": backend.isolated_by().value,
             "options": backend.options.model_dump(mode="json", exclude_none=True),
-            "facts": worker.call("describe", backend, timeout=CHECK_TIMEOUT),
+            "settled": dict(settled[name]),
+            "facts": worker.call("describe", backends[name], timeout=CHECK_TIMEOUT),
         }
-        for name, backend in backends.items()
+        for name, backend in first.items()
     }
 
 

@@ -18,6 +18,8 @@ from vmvc.units import UNITS
 
 VERSION: Final = 1
 """Version of every file in a run's folder; a folder of another version is refused."""
+UNCLEAN: Final = "measured-cleanup-failed"
+"""Outcome of a trial that has its values while its instance could not be removed."""
 _UNIT: Final = "One of " + ", ".join(f"`{unit}`" for unit in UNITS) + "."
 
 
@@ -193,7 +195,10 @@ class TrialRecord(Line):
     wall: str = Field(
         description="Wall-clock time (UTC, ISO 8601) of the trial's begin; a label, never a duration."
     )
-    outcome: Literal["measured", "failed"] = Field(description="Whether there are readings.")
+    outcome: Literal["measured", "measured-cleanup-failed", "failed"] = Field(
+        description="Whether there are readings; `measured-cleanup-failed`: there are, and its instance "
+        "could not be removed, so that the run stopped. Runs of older versions call that `measured`, too."
+    )
     failure: Failure | None = Field(default=None, description="Why it failed; absent where it did not.")
     events: Mapping[str, EventRecord] = Field(description="Event -> instant; only those that happened.")
     readings: tuple[ReadingRecord, ...] = Field(default=(), description="Values; none in a failed trial.")
@@ -210,6 +215,11 @@ class TrialRecord(Line):
         default_factory=dict,
         description="`disk_read_bytes`: what the host read from its disks between request and readiness.",
     )
+
+    @property
+    def measured(self) -> bool:
+        """Say whether it has its values, whatever became of its instance."""
+        return self.outcome != "failed"
 
 
 class UntilRecord(Record):
@@ -357,6 +367,11 @@ class SummaryRow(Record):
     )
     failed_high: float | None = Field(
         default=None, description="Upper end of that interval; absent where failed_low is."
+    )
+    cleanup_failed: int = Field(
+        default=0,
+        ge=0,
+        description="Trials of the condition that were measured and whose instance could not be removed.",
     )
     retried: int = Field(
         default=0, ge=0, description="Trials of the condition that needed more than one attempt."
@@ -534,6 +549,11 @@ class Summary(Record):
         ge=0, description="Planned trials, warm-ups included, less those that the stop rule left out."
     )
     measured: int = Field(ge=0, description="Trials with readings, warm-ups included.")
+    cleanup_failed: int = Field(
+        default=0,
+        ge=0,
+        description="Those of them whose instance could not be removed, so that the run stopped there.",
+    )
     failed: int = Field(ge=0, description="Trials whose last attempt failed, warm-ups included.")
     findings: tuple[FindingRecord, ...] = Field(
         default=(), description="What may spoil these numbers: found before the run, then in its trials."

@@ -33,6 +33,11 @@ class BackendFacts(Record):
     kind: str = Field(description="Kind of the backend.")
     isolation: str = Field(description="What stands between guest and host: `none`, `container` or `vm`.")
     options: Mapping[str, Any] = Field(description="Its options, defaults written out.")
+    settled: Mapping[str, Scalar] = Field(
+        default_factory=dict,
+        description="Options that were left to it, as it has decided them for the whole run; absent in runs "
+        "of older versions.",
+    )
     facts: Mapping[str, Scalar] = Field(
         description="What the engine says of itself: versions and settings that decide numbers; `emulated` "
         "is true where a machine ran without hardware virtualisation. What it does not tell is absent."

@@ -18,6 +18,7 @@ from vmvc.errors import ResultsError, StorageError
 from vmvc.nesting import nested_of
 from vmvc.plan import Condition, Plan, show_level
 from vmvc.records import (
+    UNCLEAN,
     FindingRecord,
     QuantityRecord,
     ReadingRecord,
@@ -40,7 +41,7 @@ ITERATION_COLUMNS: Final = (
 )
 SUMMARY_COLUMNS: Final = (
     *("backend", "condition", "metric", "quantity", "unit", "better"),
-    *("n", "failed", "failed_low", "failed_high", "retried", "attempts", "planned"),
+    *("n", "failed", "failed_low", "failed_high", "cleanup_failed", "retried", "attempts", "planned"),
     *("median", "low", "high", "needs", "q1", "q3", "min", "max", "mean", "sd"),
     *("p90", "p90_low", "p90_high", "p95", "p95_low", "p95_high", "p99", "p99_low", "p99_high"),
     *("resolution", "outliers", "tau", "tau_p", "lag1"),
@@ -231,7 +232,8 @@ def summarise(path: Path) -> Summary:
         run=head.run,
         name=head.name,
         trials=head.trials - sum(stop.skipped for stop in stops.values()),
-        measured=cells.outcomes["measured"],
+        measured=cells.outcomes["measured"] + cells.outcomes[UNCLEAN],
+        cleanup_failed=cells.outcomes[UNCLEAN],
         failed=cells.outcomes["failed"],
         findings=(
             *head.findings,

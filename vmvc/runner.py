@@ -18,11 +18,22 @@ from types import FrameType, MappingProxyType
 from typing import Final, Protocol
 
 from vmvc import host, owner
-from vmvc.contract import Backend, Clock, Finding, Guest, Metric, MonotonicClock, Observes, Tag
+from vmvc.contract import (
+    Backend,
+    Clock,
+    Finding,
+    Guest,
+    Metric,
+    MonotonicClock,
+    Observes,
+    Severity,
+    Tag,
+)
 from vmvc.errors import CleanupError, DeadlineExceeded, Interrupted, VmvcError
 from vmvc.journal import Journal
 from vmvc.plan import Condition, Plan, PlannedTrial
 from vmvc.records import (
+    UNCLEAN,
     AbsentRecord,
     EventRecord,
     Failure,
@@ -41,6 +52,10 @@ START_UP_TIMEOUT: Final = 60.0
 
 PAUSE_LOOK: Final = 0.1
 """Seconds between two looks, in a pause, at whether somebody asks to stop."""
+AWAY: Final = 30.0
+"""Seconds that an engine may be away, while it restarts, before what it holds counts as left behind."""
+AWAY_LOOK: Final = 10.0
+"""Seconds within which it must answer then."""
 NONE_TRIED: Final[Mapping[int, int]] = MappingProxyType({})
 
 Bind = Callable[[Condition], tuple[Backend, Guest]]
@@ -170,7 +185,7 @@ class Runner:
                 record = self._attempts(trial, journal, tried.get(trial.number, 0))
                 if stopping is not None:
                     self._decide(stopping, record, journal)
-                if record.outcome == "measured":
+                if record.measured:
                     tally.measured += 1
                     continue
                 tally.failed += 1
@@ -199,7 +214,7 @@ class Runner:
             self._watcher.ended(record)
             if cleanup is not None:
                 raise cleanup
-            if record.outcome == "measured" or attempt > self._campaign.plan.settings.retries:
+            if record.measured or attempt > self._campaign.plan.settings.retries:
                 return record
 
     def _idle(self, seconds: float) -> None:
@@ -243,10 +258,15 @@ class Runner:
             raise self._stopped() from None
         except (DeadlineExceeded, WorkerDied) as error:
             step = error.step if isinstance(error, WorkerDied) else self._worker.step.name
-            outcome = Outcome(failure=(step, error))
+            delivered = self._worker.delivered
+            outcome = delivered if delivered is not None else Outcome(failure=(step, error))
+            outcome.cleanup = CleanupError(error.what) if delivered else self._remove(backend, tag, guest)
+        if (trouble := outcome.cleanup) is not None:
             outcome.cleanup = self._remove(backend, tag, guest)
-        if outcome.cleanup is not None:
-            outcome.cleanup = self._remove(backend, tag, guest)
+            if outcome.cleanup is not None and self._answers(backend):
+                outcome.cleanup = self._remove(backend, tag, guest)
+            if outcome.cleanup is None:
+                outcome.findings.append(_removed_later(trouble))
         if self._signals.count and outcome.failure is not None:
             raise self._stopped()
         noise = host.noise_between(before, host.noise())
@@ -289,6 +309,23 @@ class Runner:
             return failure
         return None
 
+    def _answers(self, backend: Backend) -> bool:
+        """Wait for an engine that is away, since a restart takes a while; say whether it is there."""
+        end = self._clock.now() + round(AWAY * 1e9)
+        while not self._signals.count:
+            try:
+                found: Sequence[Finding] = self._worker.call("check", backend, timeout=AWAY_LOOK)
+                if not any(one.severity is Severity.ERROR for one in found):
+                    return True
+            except VmvcError:
+                pass  # It hangs.
+            if self._clock.now() >= end:
+                return False
+            self._watcher.step("waiting for the engine")
+            self._signals.answer()
+            self._clock.sleep(1.0)
+        return False
+
     def _stopped(self) -> Interrupted:
         return Interrupted("interrupted; what was measured is kept")
 
@@ -327,7 +364,7 @@ class Runner:
             metrics=trial.metrics,
             instance=tag.name,
             wall=wall,
-            outcome="measured" if failure is None else "failed",
+            outcome="failed" if failure else UNCLEAN if outcome.cleanup else "measured",
             failure=failure,
             events={name: EventRecord.of(event) for name, event in outcome.events.items()},
             readings=tuple(
@@ -340,3 +377,12 @@ class Runner:
             noise=noise,
             proof=outcome.proof,
         )
+
+
+def _removed_later(trouble: CleanupError) -> Finding:
+    return Finding(
+        "cleanup.retried",
+        Severity.WARNING,
+        f"the instance was gone only after a second attempt to remove it: {trouble.what}",
+        "see whether the engine keeps up: vmvc doctor",
+    )

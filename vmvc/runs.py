@@ -14,7 +14,7 @@ from pydantic import Field
 from vmvc import journal, results, unpacking
 from vmvc.attempts import stops_of, trials_of
 from vmvc.errors import ResultsError
-from vmvc.records import Record
+from vmvc.records import UNCLEAN, Record
 
 UNFINISHED: Final = "running or interrupted"
 
@@ -34,6 +34,9 @@ class Overview(Record):
     )
     planned: int | None = Field(default=None, ge=0, description="Planned trials, warm-ups included.")
     measured: int | None = Field(default=None, ge=0, description="Trials with readings.")
+    cleanup_failed: int | None = Field(
+        default=None, ge=0, description="Those of them whose instance could not be removed."
+    )
     failed: int | None = Field(default=None, ge=0, description="Trials whose last attempt failed.")
     verdicts: Mapping[str, int] = Field(
         default_factory=dict, description="Verdict -> claims with it; empty where there are no claims."
@@ -119,7 +122,8 @@ def _overview(path: Path) -> Overview:
         wall=wall,
         state="finished" if counts.total() >= planned else UNFINISHED,
         planned=planned,
-        measured=counts["measured"],
+        measured=counts["measured"] + counts[UNCLEAN],
+        cleanup_failed=counts[UNCLEAN],
         failed=counts["failed"],
         verdicts=dict(sorted(Counter(one.verdict for one in results.verdicts_of(path.parent)).items())),
     )

@@ -24,7 +24,7 @@ from vmvc.contract import Finding, Tag
 from vmvc.errors import ResultsError
 from vmvc.pace import Pace
 from vmvc.plan import Condition, Plan, PlannedTrial
-from vmvc.records import FindingRecord, Record, StopRecord, TrialRecord
+from vmvc.records import UNCLEAN, FindingRecord, Record, StopRecord, TrialRecord
 from vmvc.runner import Signals
 from vmvc.units import show_seconds
 from vmvc.watching import RunWatcher
@@ -70,6 +70,9 @@ class Status(Record):
     planned: int | None = Field(default=None, ge=0, description="Planned trials; absent before the first.")
     done: int = Field(ge=0, description="Trials that have ended.")
     measured: int = Field(ge=0, description="Those with readings.")
+    cleanup_failed: int = Field(
+        default=0, ge=0, description="Those measured whose instance could not be removed."
+    )
     failed: int = Field(ge=0, description="Those whose last attempt failed.")
     owner: str = Field(default="", description="Process that runs or ran it; absent where it ended.")
     trial: int | None = Field(default=None, description="Trial under way.")
@@ -255,7 +258,8 @@ def read(folder: Path) -> Status:
         state="finished" if done >= planned else "interrupted",
         planned=planned,
         done=done,
-        measured=outcomes["measured"],
+        measured=outcomes["measured"] + outcomes[UNCLEAN],
+        cleanup_failed=outcomes[UNCLEAN],
         failed=outcomes["failed"],
         findings=tuple(findings),
     )

@@ -94,13 +94,23 @@ class Outcome:
     cleanup: CleanupError | None = None
 
 
-class Trial:
-    """Runs one job; ``announce`` tells the parent which step comes and how long it may take."""
+def _kept(outcome: Outcome) -> None:
+    """Tell nobody."""
 
-    def __init__(self, job: Job, announce: Announce, clock: Clock) -> None:
+
+class Trial:
+    """Runs one job; ``announce`` tells the parent which step comes and how long it may take.
+
+    ``deliver`` gets the outcome as soon as all is measured, so that no destroy can take it along.
+    """
+
+    def __init__(
+        self, job: Job, announce: Announce, clock: Clock, deliver: Callable[[Outcome], None] = _kept
+    ) -> None:
         self._job = job
         self._announce = announce
         self._clock = clock
+        self._deliver = deliver
         self._outcome = Outcome()
         self._notes: dict[str, str] = {}
         self._before: dict[str, Any] = {}
@@ -113,24 +123,32 @@ class Trial:
         Raises: Interrupted (after the instance is gone), and whatever a faulty plug-in raises.
         """
         outcome = self._outcome
-        try:
+        with self._failing():
             self._settle()
             read = self._fetch()
             instance = self._job.backend.instance(self._job.tag, self._job.guest)
             try:
-                self._live(instance, read)
+                with self._failing():
+                    self._live(instance, read)
+                    self._observe(Observes.EVENTS, instance)
+                self._deliver(outcome)
             finally:
                 self._destroy(instance)
-            self._observe(Observes.EVENTS, instance)
+        return outcome
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Let an error of the block be the trial's failure, which leaves it no values."""
+        outcome = self._outcome
+        try:
+            yield
         except Interrupted:
             raise
         except VmvcError as error:
             outcome.failure = (self._step, error)
-        if outcome.failure is not None:
             outcome.readings.clear()
             outcome.absent.clear()
             outcome.series.clear()
-        return outcome
 
     def _settle(self) -> None:
         """Bring the page cache into the state that the trial is to begin with."""
@@ -353,6 +371,10 @@ class Trial:
             instance.destroy()
         except CleanupError as error:
             self._outcome.cleanup = error
+        except Interrupted:
+            raise
+        except VmvcError as error:
+            self._outcome.cleanup = CleanupError(error.what, hint=error.hint)
 
     def _enter(self, step: str, timeout: float) -> None:
         self._step = step

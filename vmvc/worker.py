@@ -25,7 +25,7 @@ from typing import Any, Final
 from vmvc import fleet, owner
 from vmvc.contract import Backend, Guest, MonotonicClock, Tag
 from vmvc.errors import DeadlineExceeded, Interrupted, VmvcError
-from vmvc.trial import DESTROY_TIMEOUT, Job, Trial
+from vmvc.trial import DESTROY_TIMEOUT, Job, Outcome, Trial
 
 GRACE: Final = 5.0
 """Seconds beyond a step's deadline before the child is ended; a step that keeps it itself reports better."""
@@ -53,7 +53,10 @@ class Step:
 
 
 class Worker:
-    """A handle on the child; starts it when it is first needed and after it has died."""
+    """A handle on the child; starts it when it is first needed and after it has died.
+
+    ``step``: what it does now. ``delivered``: what a trial gave whose instance is still to be removed.
+    """
 
     def __init__(self, log: Path | None = None) -> None:
         self._log = log
@@ -62,6 +65,7 @@ class Worker:
         self._lifeline = -1
         self._busy = False
         self.step = Step("start-up", 0)
+        self.delivered: Outcome | None = None
 
     def call(
         self, verb: str, *arguments: Any, timeout: float, tick: Callable[[], None] = lambda: None
@@ -73,15 +77,20 @@ class Worker:
         """
         connection = self._ensure()
         self.step = Step(verb, time.monotonic_ns() + round(timeout * 1e9))
+        self.delivered = None
         self._busy = True
         try:
             connection.send((verb, arguments))
             while True:
                 if connection.poll(0.1):
                     answer = connection.recv()
-                    if not isinstance(answer, Step):
-                        break
-                    self.step = answer
+                    match answer:
+                        case Step():
+                            self.step = answer
+                        case Outcome():
+                            self.delivered = answer
+                        case _:
+                            break
                 elif time.monotonic_ns() > self.step.deadline + round(GRACE * 1e9):
                     self.kill()
                     raise DeadlineExceeded(
@@ -192,8 +201,16 @@ class _Service:
         with contextlib.suppress(BrokenPipeError):
             self._connection.send(Step(step, self._clock.now() + round(seconds * 1e9)))
 
+    def deliver(self, outcome: Outcome) -> None:
+        """Give the parent what was measured, before the instance is removed."""
+        with contextlib.suppress(BrokenPipeError):
+            self._connection.send(outcome)
+
     def check(self, backend: Backend) -> object:
         return tuple(self._here(backend).check())
+
+    def settled(self, backend: Backend) -> object:
+        return dict(self._here(backend).settled())
 
     def describe(self, backend: Backend) -> object:
         return dict(self._here(backend).describe())
@@ -207,7 +224,7 @@ class _Service:
         if (_key(backend), repr(job.guest)) not in self._prepared:
             self.announce("prepare", job.timeout + 3600.0)
             self.prepare(backend, job.guest)
-        outcome = Trial(replace(job, backend=backend), self.announce, self._clock).run()
+        outcome = Trial(replace(job, backend=backend), self.announce, self._clock, self.deliver).run()
         if job.absent and outcome.failure is not None:
             self._prepared.clear()  # The image may still be gone.
         return outcome

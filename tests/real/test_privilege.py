@@ -58,8 +58,11 @@ def as_nobody(groups: tuple[int, ...]) -> list[str]:
     return ["setpriv", *ids, "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--"]
 
 
-def vmvc(folder: Path, groups: tuple[int, ...], *arguments: str) -> subprocess.CompletedProcess[str]:
+def vmvc(
+    folder: Path, groups: tuple[int, ...], *arguments: str, more: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     environment = {
+        **(more or {}),
         "PATH": "/usr/bin:/bin:/usr/sbin",
         "HOME": str(folder),
         "PYTHONPATH": f"{ROOT}:{sysconfig.get_path('platlib')}",

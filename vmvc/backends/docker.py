@@ -19,6 +19,7 @@ from vmvc.backends.docker_client import (
     reached_at,
     translated,
 )
+from vmvc.backends.docker_host import UNLIMITED, unlimited
 from vmvc.backends.docker_instance import DockerInstance
 from vmvc.contract import (
     LABEL,
@@ -314,6 +315,13 @@ def _judge(
                 f"the engine cannot limit {limit}: guest settings have no effect on containers",
                 "enable the kernel's cgroup controllers, and delegate them to a rootless engine",
             )
+    if unlimited(info):
+        yield Finding(
+            "docker.no-limits",
+            Severity.WARNING,
+            f"{UNLIMITED}: guest.memory, cpus and pids have no effect on containers",
+            "boot with version 2 of cgroups alone, or use an engine that root runs",
+        )
     if not info.get("SwapLimit", True):
         yield Finding(
             "docker.no-swap-limit",

@@ -262,6 +262,7 @@ _RUNTIME = "register the runtime with the engine, or choose another: options.run
 _REMEDIES: Final[Mapping[str, str]] = {
     r"port is already allocated|address already in use": "free the port: see who holds it with ss -ltnp",
     r"is already in use by container": "remove what an earlier run left behind: vmvc clean",
+    r"/dev/net/tun": "let this user open it, as udev does (sudo chmod 666 /dev/net/tun), or network: none",
     r"exec format error": "the image is for another CPU architecture; use one for this host",
     r"hybrid mode not supported": "boot with one version of cgroups, or choose another: options.runtime",
     r"network enabled in root network namespace": "give runsc runtimeArgs --network=host, or upgrade it",

@@ -19,6 +19,18 @@ from vmvc.errors import Unavailable
 _ENGINES: Final = ("containerd", "conmon", "docker-proxy", "dockerd", "podman")
 _ELSEWHERE: Final = "the engine's processes cannot be seen from this host (another host, a desktop's machine)"
 
+_UNPROVEN: Final = (
+    "no cgroup shows which processes are the container's: the engine is rootless on a host with version 1 of "
+    "cgroups, or not on this host"
+)
+UNLIMITED: Final = "a rootless engine keeps no limits on a host with version 1 of cgroups"
+
+
+def unlimited(info: Mapping[str, Any]) -> bool:
+    """Say whether an engine takes limits and keeps none, by what it tells of itself."""
+    rootless = bool(info.get("Rootless")) or "name=rootless" in (info.get("SecurityOptions") or ())
+    return rootless and str(info.get("CgroupVersion") or "1") == "1"
+
 
 class HostSide:
     """The first process of a running container, held by a pidfd: its number cannot come to mean another.
@@ -43,7 +55,7 @@ class HostSide:
             membership = ""
         if container not in membership:
             self.close()
-            raise Unavailable(_ELSEWHERE, hint="run vmvc on the engine's own Linux host")
+            raise Unavailable(_UNPROVEN, hint="run vmvc on the engine's host, and have root run the engine")
         self.cgroup = _memory_cgroup(membership, Path("/proc/self/mountinfo").read_text())
 
     def alive(self) -> bool:

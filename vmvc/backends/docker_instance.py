@@ -18,7 +18,7 @@ from docker.errors import APIError, DockerException, NotFound
 from vmvc.backends import docker_host, docker_streams
 from vmvc.backends.docker_client import Engine, ask, reached_at, socket_of, translated
 from vmvc.backends.docker_events import Events
-from vmvc.backends.docker_host import HostSide
+from vmvc.backends.docker_host import UNLIMITED, HostSide, unlimited
 from vmvc.backends.streams import too_much
 from vmvc.contract import (
     MOST_OUTPUT,
@@ -231,11 +231,17 @@ class DockerInstance(Instance):
         return docker_host.disk(answer.json(), None)
 
     def limits(self) -> Limits:
-        """Return what the engine says of the container, which may be less than it was asked for."""
+        """Return what the engine says of the container, which may be less than it was asked for.
+
+        A rootless engine may say so, and keep none.
+        """
         settings = self._look()["HostConfig"]
         cpus = (settings.get("NanoCpus") or 0) / 10**9
         memory, pids = int(settings.get("Memory") or 0), max(0, int(settings.get("PidsLimit") or 0))
         given = {"cpus": cpus, "memory": memory, "pids": pids}
+        with translated("describe itself"):
+            if unlimited(self._engine().api.info()):
+                return Limits(None, None, None, "cgroup", dict.fromkeys(given, UNLIMITED))
         absent = {name: "no limit is set" for name, limit in given.items() if not limit}
         return Limits(cpus or None, memory or None, pids or None, "cgroup", absent)
 

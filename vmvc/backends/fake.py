@@ -293,7 +293,7 @@ class FakeInstance(Instance):
     def _fail_some_times(self) -> None:
         counter = self._folder / _DESTROYS
         failed = int(counter.read_text()) if counter.exists() else 0
-        if failed < self._script.options.destroy_fails and self._script.chosen(self.tag):
+        if failed < self._script.options.destroy_fails and self._script.faulty(self.tag):
             counter.write_text(str(failed + 1))
             raise CleanupError(f"{self.tag.name} could not be removed, as its script says", hint="vmvc clean")
 

@@ -103,6 +103,12 @@ class LibvirtBackend(Backend):
             *libvirt_host.findings(self._options.accelerator, privileged=privileged),
         ]
 
+    def settled(self) -> Mapping[str, Scalar]:
+        """Return the driver that ``auto`` has chosen: a run never goes on with another one."""
+        if self._options.uri != AUTO:
+            return {}
+        return {"uri": EMBED if root_of(self._drivers.own().uri) is not None else SYSTEM}
+
     def describe(self) -> Mapping[str, Scalar]:
         try:
             connection = self._drivers.own()

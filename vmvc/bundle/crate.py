@@ -18,6 +18,7 @@ from rocrate.model.person import Person
 from rocrate.model.softwareapplication import SoftwareApplication
 from rocrate.rocrate import ROCrate
 
+from vmvc.attempts import troubles
 from vmvc.bundle import citation
 from vmvc.bundle.archive import Kept
 from vmvc.bundle.material import Material
@@ -86,7 +87,8 @@ def metadata(stuff: Material, files: Mapping[str, Kept]) -> str:
         properties={
             "@type": "CreateAction",
             "name": f"Run {stuff.head.run} of the experiment {stuff.head.name}",
-            "description": f"{counts.measured} trials measured, {counts.failed} failed, of {counts.trials}",
+            "description": f"{counts.measured} trials measured, {counts.failed} failed"
+            f"{troubles(0, counts.cleanup_failed)}, of {counts.trials}",
             "startTime": stuff.begin.isoformat(timespec="seconds"),
             "endTime": stuff.end.isoformat(timespec="seconds"),
             "actionStatus": f"http://schema.org/{status}ActionStatus",

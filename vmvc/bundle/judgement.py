@@ -45,7 +45,7 @@ def doubts(folder: Path) -> Iterator[Fault]:
             str(folder),
             hint=f"wait for its end, or: vmvc run --resume {folder}",
         )
-    if not any(trial.outcome == "measured" and not trial.warmup for trial in trials):
+    if not any(trial.measured and not trial.warmup for trial in trials):
         yield Fault("no trial was measured", str(folder), hint="vmvc show RUN says why they failed")
     for name in WHOLE:
         if not (folder / name).is_file():

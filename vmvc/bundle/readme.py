@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import vmvc
+from vmvc.attempts import troubles
 from vmvc.bundle import citation
 from vmvc.bundle.claims import cell, table_markdown
 from vmvc.bundle.inputs import Input
@@ -47,8 +48,9 @@ def _lines(stuff: Material) -> Iterator[str]:
     yield ""
     yield (
         f"Run `{stuff.head.run}` of the experiment `{stuff.head.name}`, measured by vmvc "
-        f"{cell(_version(stuff))}: {summary.measured} trials measured, {summary.failed} failed, of "
-        f"{summary.trials}. It began at {stuff.begin:%Y-%m-%d %H:%M} UTC and took "
+        f"{cell(_version(stuff))}: {summary.measured} trials measured, {summary.failed} failed"
+        f"{troubles(0, summary.cleanup_failed)}, of {summary.trials}. "
+        f"It began at {stuff.begin:%Y-%m-%d %H:%M} UTC and took "
         f"{show_seconds((stuff.end - stuff.begin).total_seconds())}."
     )
     if stuff.doubts:

@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from vmvc import stats
+from vmvc.attempts import troubles
 from vmvc.cli.text import plain
 from vmvc.plan import Plan
-from vmvc.records import StopRecord, TrialRecord
+from vmvc.records import UNCLEAN, StopRecord, TrialRecord
 from vmvc.units import show
 
 BARS: Final = "▁▂▃▄▅▆▇█"
@@ -53,7 +54,7 @@ class Board:
     def __init__(self, name: str, plan: Plan, total: int) -> None:
         self.name = name
         self.total = total
-        self.done = self.failed = 0
+        self.done = self.failed = self.unclean = 0
         self.now = self.left = ""
         self._groups = len(plan.groups)
         blocks = self._groups * plan.blocks
@@ -78,6 +79,7 @@ class Board:
         course.done += not again
         bad = trial.failure is not None
         self.failed += bad
+        self.unclean += trial.outcome == UNCLEAN
         course.failed += bad
         if trial.warmup:
             return
@@ -103,7 +105,7 @@ class Board:
         return Group(*lines)
 
     def _head(self, width: int) -> RenderableType:
-        count = f"{self.done}/{self.total}" + (f", {self.failed} failed" if self.failed else "")
+        count = f"{self.done}/{self.total}{troubles(self.failed, self.unclean)}"
         words = " ".join(filter(None, [count, self.left]))
         bar = width - len(self.name) - len(words) - 2
         if bar < 5:

@@ -115,7 +115,7 @@ class Live(Lines):
             self._pace.ended(record.backend, again=again)
             self._board.left = self._left()
         self._pending += [plain(one) for one in self._news(record)]
-        if record.failure is not None:
+        if record.outcome != "measured":
             self._pending.append(plain(f"trial {record.trial} {record.condition}: {outcome(record)}"))
         self._draw(now=self._done == self._total)
 

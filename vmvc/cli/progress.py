@@ -17,7 +17,7 @@ from vmvc.cli.text import plain
 from vmvc.contract import Finding, Severity, Tag
 from vmvc.pace import Pace
 from vmvc.plan import Condition, Plan, PlannedTrial
-from vmvc.records import FindingRecord, StopRecord, TrialRecord
+from vmvc.records import UNCLEAN, FindingRecord, StopRecord, TrialRecord
 from vmvc.stopping import says
 from vmvc.units import show_seconds
 from vmvc.watching import Silent
@@ -174,9 +174,10 @@ def outcome(record: TrialRecord) -> str:
         return f"failed in {record.failure.phase}: {record.failure.reason}{attempt}"
     ready, requested = record.events.get("ready"), record.events.get("requested")
     warm = "warm-up, " if record.warmup else ""
+    left = ", measured, cleanup failed" if record.outcome == UNCLEAN else ""
     if ready is None or requested is None:
-        return f"{warm}measured"
-    return f"{warm}ready after {show_seconds((ready.at_ns - requested.at_ns) / 1e9)}"
+        return f"{warm}measured{left.removeprefix(', measured')}"
+    return f"{warm}ready after {show_seconds((ready.at_ns - requested.at_ns) / 1e9)}{left}"
 
 
 @contextmanager

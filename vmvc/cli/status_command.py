@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from vmvc import status
+from vmvc.attempts import troubles
 from vmvc.cli.text import plain
 from vmvc.status import Status
 from vmvc.units import show_seconds
@@ -34,8 +35,8 @@ def command(run: Path, as_json: bool) -> None:
 def _lines(found: Status) -> list[str]:
     lines = [f"{found.experiment} {found.run}: {_state(found)}"]
     if found.planned is not None:
-        failed = f", {found.failed} failed" if found.failed else ""
-        lines.append(f"trials: {found.done} of {found.planned} done{failed}")
+        bad = troubles(found.failed, found.cleanup_failed)
+        lines.append(f"trials: {found.done} of {found.planned} done{bad}")
     if found.step:
         trial = f"trial {found.trial} {found.condition}: " if found.trial is not None else ""
         lasted = f" for {show_seconds(found.seconds)}" if found.seconds is not None else ""

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from vmvc.attempts import troubles
 from vmvc.cli.text import plain, write
 from vmvc.records import Comparison, Summary, SummaryRow
 from vmvc.stopping import says
@@ -43,8 +44,8 @@ def print_summary(summary: Summary, folder: Path) -> None:
 
 def headline(summary: Summary) -> str:
     """Say in a line how the run went."""
-    failed = f", {summary.failed} failed" if summary.failed else ""
-    return f"{summary.name}: {summary.measured} of {summary.trials} trials measured{failed}"
+    bad = troubles(summary.failed, summary.cleanup_failed)
+    return f"{summary.name}: {summary.measured} of {summary.trials} trials measured{bad}"
 
 
 def rows_of(summary: Summary) -> list[SummaryRow]:

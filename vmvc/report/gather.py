@@ -12,7 +12,7 @@ from typing import Final
 from vmvc import explain, results
 from vmvc.plan import Condition as Planned
 from vmvc.plan import show_level
-from vmvc.records import Comparison, FindingRecord, Summary, SummaryRow, Trend, TrialRecord
+from vmvc.records import UNCLEAN, Comparison, FindingRecord, Summary, SummaryRow, Trend, TrialRecord
 from vmvc.report import answer, growth, isolation, material, phases, surroundings, workloads
 from vmvc.report.amount import chance, scale, span
 from vmvc.report.figures import Cell, Part, Ratio, Slope
@@ -59,6 +59,7 @@ def _view(stuff: Material) -> View:
         planned=summary.trials,
         measured=summary.measured,
         failed=summary.failed,
+        cleanup_failed=summary.cleanup_failed,
         notices=tuple(notices),
         verdicts=answer.verdicts(stuff),
         answers=answer.sentences(cells, conditions, headlines, ratios),
@@ -186,6 +187,12 @@ def _state(stuff: Material) -> Iterator[Notice]:
             "warning",
             f"{summary.failed} of {done} trials failed; each is listed below with its phase and reason",
         )
+    if summary.cleanup_failed:
+        yield Notice(
+            "warning",
+            f"{summary.cleanup_failed} of {done} trials: measured, cleanup failed. The run stopped there, "
+            "and went on only when what had been left was gone",
+        )
 
 
 def _emulation(conditions: Iterable[Condition]) -> Iterator[Notice]:
@@ -276,6 +283,7 @@ def _trial(stuff: Material, trial: TrialRecord, labels: Mapping[str, str], *, ag
         instance=trial.instance,
         failure="" if failure is None else clean(f"{failure.phase}: {failure.reason}"),
         hint="" if failure is None else clean(failure.hint),
+        unclean=trial.outcome == UNCLEAN,
         events=trial.events,
         values={f"{one.metric}.{one.quantity}": one.value for one in trial.readings},
         absent=tuple((f"{one.metric}.{one.quantity}", clean(one.reason)) for one in trial.absent),

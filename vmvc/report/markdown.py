@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from vmvc.attempts import troubles
 from vmvc.report.view import View
 from vmvc.units import show_bytes, show_seconds
 
@@ -43,11 +44,11 @@ def _row(cells: Sequence[str]) -> str:
 def _lines(view: View) -> Iterator[str]:
     yield f"# {escape(view.title)}"
     yield ""
-    failed = f", {view.failed} failed" if view.failed else ""
+    bad = troubles(view.failed, view.cleanup_failed)
     began = f", begun {escape(view.began)}" if view.began else ""
     yield (
         f"Experiment `{view.name}`, run `{view.run}`{began}: {view.measured} of {view.planned} trials "
-        f"measured{failed}."
+        f"measured{bad}."
     )
     yield ""
     for notice in view.notices:

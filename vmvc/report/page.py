@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from vmvc.attempts import troubles
 from vmvc.report import data, frame, payload
 from vmvc.report.figures import Cell, Ratio
 from vmvc.report.view import Condition, Quantity, View
@@ -40,8 +41,8 @@ ACCOUNT_WORDS: Final = {
 
 def page(view: View) -> str:
     """Return the report as HTML."""
-    failed = f", {view.failed} failed" if view.failed else ""
-    counts = f"{view.measured} of {view.planned} trials measured{failed}"
+    bad = troubles(view.failed, view.cleanup_failed)
+    counts = f"{view.measured} of {view.planned} trials measured{bad}"
     return frame.render(
         "report.html.j2",
         payload.payload(view),
@@ -91,7 +92,7 @@ def _words(view: View) -> dict[str, Any]:
             "ratios": bool(data.ratios(view, view.headlines)[1]),
             "workloads": bool(data.ratios(view, view.workloads)[1]),
         },
-        "words": {"measured": "measured", "warmup": "warm-up", "failed": "failed"},
+        "kind_in_words": payload.kind_in_words,
         "columns": [labels.get(one.condition, one.condition) for one in view.explained.columns],
         "worked": list(_worked(view)),
         "flags": [one.what for one in view.findings if one.code in ORDER_FLAGS],

@@ -169,6 +169,12 @@ def kind(trial: Trial) -> str:
     return "failed" if trial.failure else "warmup" if trial.warmup else "measured"
 
 
+def kind_in_words(trial: Trial) -> str:
+    """Return the kind for people, with what became of the instance."""
+    word = "warm-up" if kind(trial) == "warmup" else kind(trial)
+    return f"{word}, cleanup failed" if trial.unclean else word
+
+
 def text(view: View, key: str, value: float | None) -> str:
     """Write a value of a quantity for people; "" where there is none."""
     quantity = view.quantity(key)

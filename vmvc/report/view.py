@@ -99,7 +99,7 @@ class Trial:
     """One trial with all that is known about it.
 
     ``key``: its number, with that of the attempt where another one follows. ``console``: the end of what the
-    guest printed.
+    guest printed. ``unclean``: it was measured, and its instance could not be removed.
     """
 
     trial: int
@@ -118,6 +118,7 @@ class Trial:
     absent: tuple[tuple[str, str], ...]
     findings: tuple[FindingRecord, ...]
     noise: Mapping[str, float]
+    unclean: bool
     console: str
     console_note: str = ""
 
@@ -155,6 +156,7 @@ class View:
     planned: int
     measured: int
     failed: int
+    cleanup_failed: int
     notices: tuple[Notice, ...]
     verdicts: tuple[Verdict, ...]
     answers: tuple[str, ...]
