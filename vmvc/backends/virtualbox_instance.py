@@ -78,7 +78,7 @@ class VirtualBoxInstance(Instance):
         self._console = drained(self._files.accept("console"), f"console of {self.tag.name}")
         channel = self._files.accept("channel")
         if self._prepared.boot.channel == "init":
-            self._channel = InitChannel(channel)
+            self._channel = InitChannel(channel, serial=True)
         else:
             channel.close()
         self._process = Process.of(self._identity)
