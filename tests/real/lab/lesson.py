@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
-import sys
 from pathlib import Path
 
+from tests.real.lab.command import vmvc
 from tests.real.lab.machine_virtualbox import TestVirtualBoxMachine
 
 EXPERIMENT = """\
@@ -28,7 +28,7 @@ def test_the_lesson_gives_time_memory_and_size(tmp_path: Path) -> None:
         file = tmp_path / "lesson-small.yaml"
         file.write_text(EXPERIMENT % json.dumps(guest.machine))
         done = subprocess.run(
-            [sys.executable, "-m", "vmvc", "run", str(file), "--results", str(tmp_path / "results")],
+            vmvc("run", file, "--results", tmp_path / "results"),
             capture_output=True,
             text=True,
             check=False,

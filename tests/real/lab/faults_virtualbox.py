@@ -1,0 +1,74 @@
+"""VirtualBox's daemon killed and hung while a run is under way; to be run in the lab."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+from tests.real.lab.command import trials, vmvc
+from tests.real.lab.contract_virtualbox import manage
+from tests.real.lab.machine_virtualbox import TestVirtualBoxMachine
+from vmvc.backends.virtualbox_manage import PATIENCE
+
+EXPERIMENT = """\
+name: faults
+guest: {machine: %s, ready: {console: {pattern: boot sector speaks}}}
+backends: [virtualbox]
+metrics: {startup: {}, memory: {settle: 20s}}
+trials: {count: 3, warmup: 0, timeout: 3m, stop_timeout: 10s, pause: 15s}
+"""
+"""The pauses give time to do harm between two trials, the settling in the middle of one."""
+
+Found = TypeVar("Found")
+
+
+def test_a_daemon_that_dies_or_hangs_costs_the_trial_in_hand_only(tmp_path: Path) -> None:
+    with TestVirtualBoxMachine().off() as guest:
+        (tmp_path / "faults.yaml").write_text(EXPERIMENT % json.dumps(guest.machine))
+        with subprocess.Popen(
+            vmvc("run", "faults.yaml", "--results", tmp_path / "results"),
+            cwd=tmp_path,
+        ) as running:
+            _until(lambda: [one for one in tmp_path.rglob("trial-1.console") if one.stat().st_size])
+            _daemon().kill()
+            _until(lambda: trials(tmp_path)[:1])
+            hung = _daemon()
+            hung.send_signal(signal.SIGSTOP)
+            before = time.monotonic()
+            try:
+                _until(lambda: trials(tmp_path)[1:])
+                took = time.monotonic() - before
+            finally:
+                hung.send_signal(signal.SIGCONT)
+            assert running.wait(600) == 1
+    first, second, third = trials(tmp_path)
+    assert [str(one["outcome"]) for one in (first, second, third)] == ["failed", "failed", "measured"]
+    assert first["failure"]["phase"] == "observe", first["failure"]
+    assert "ended" in first["failure"]["reason"], first["failure"]
+    assert second["failure"]["phase"] == "create", second["failure"]
+    assert f"VBoxManage did not list its machines within {PATIENCE:g} s" in second["failure"]["reason"]
+    assert "VBoxSVC" in second["failure"]["reason"] + second["failure"].get("hint", "")
+    assert took < 15 + PATIENCE + 20, "the deadline did not hold"
+    assert manage("list", "vms") == ""
+
+
+def _daemon() -> psutil.Process:
+    def there() -> list[psutil.Process]:
+        return [one for one in psutil.process_iter(["name"]) if one.info["name"] == "VBoxSVC"]
+
+    return _until(there)[0]
+
+
+def _until(there: Callable[[], list[Found]]) -> list[Found]:
+    limit = time.monotonic() + 300
+    while not (found := there()):
+        assert time.monotonic() < limit, "it does not come"
+        time.sleep(0.2)
+    return found
