@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import psutil
 
+from tests.real.lab import machine_virtualbox
 from tests.real.lab.command import trials, vmvc
 from tests.real.lab.contract_virtualbox import manage
-from tests.real.lab.machine_virtualbox import TestVirtualBoxMachine
 from vmvc.backends.virtualbox_manage import PATIENCE
 
 EXPERIMENT = """\
@@ -30,7 +30,7 @@ Found = TypeVar("Found")
 
 
 def test_a_daemon_that_dies_or_hangs_costs_the_trial_in_hand_only(tmp_path: Path) -> None:
-    with TestVirtualBoxMachine().off() as guest:
+    with machine_virtualbox.TestVirtualBoxMachine().off() as guest:
         (tmp_path / "faults.yaml").write_text(EXPERIMENT % json.dumps(guest.machine))
         with subprocess.Popen(
             vmvc("run", "faults.yaml", "--results", tmp_path / "results"),

@@ -7,8 +7,8 @@ import json
 import subprocess
 from pathlib import Path
 
+from tests.real.lab import machine_virtualbox
 from tests.real.lab.command import vmvc
-from tests.real.lab.machine_virtualbox import TestVirtualBoxMachine
 
 EXPERIMENT = """\
 name: lesson-small
@@ -24,7 +24,7 @@ trials: {count: 1, warmup: 0, timeout: 20m, stop_timeout: 5m}
 
 
 def test_the_lesson_gives_time_memory_and_size(tmp_path: Path) -> None:
-    with TestVirtualBoxMachine().off() as guest:
+    with machine_virtualbox.TestVirtualBoxMachine().off() as guest:
         file = tmp_path / "lesson-small.yaml"
         file.write_text(EXPERIMENT % json.dumps(guest.machine))
         done = subprocess.run(

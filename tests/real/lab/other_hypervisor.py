@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.real.boot_sector import boot_sector
-from tests.real.lab.machine_virtualbox import TestVirtualBoxMachine
+from tests.real.lab import machine_virtualbox
 from vmvc.backends.virtualbox import VirtualBoxBackend, VirtualBoxOptions
 from vmvc.contract import Guest
 from vmvc.errors import StepFailed
@@ -55,7 +55,7 @@ def test_it_starts_beside_a_machine_of_kvm(tmp_path: Path) -> None:
             (finding,) = _backend().check()
             assert finding.code == "virtualbox.other-hypervisor"
             assert f"(pid {other.pid})" in finding.what
-            contract = TestVirtualBoxMachine()
+            contract = machine_virtualbox.TestVirtualBoxMachine()
             with contract.running() as guest:
                 assert contract.state(guest) == "running"
             assert other.poll() is None
@@ -65,7 +65,7 @@ def test_it_starts_beside_a_machine_of_kvm(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("kvm", "taken")
 def test_where_linux_cannot_have_amd_v_the_start_says_so() -> None:
-    with TestVirtualBoxMachine().off() as guest:
+    with machine_virtualbox.TestVirtualBoxMachine().off() as guest:
         error = _refusal(guest)
         assert "another hypervisor has VT-x or AMD-V (the kernel module kvm_amd)" in error.what
         assert "sudo modprobe -r kvm_intel kvm_amd" in error.hint
@@ -77,7 +77,7 @@ def test_where_virtualbox_cannot_take_it_the_start_says_so() -> None:
     rule.write_text("install kvm_amd /bin/false\n")
     try:
         subprocess.run(["modprobe", "-r", "kvm_amd"], check=False)
-        with TestVirtualBoxMachine().off() as guest:
+        with machine_virtualbox.TestVirtualBoxMachine().off() as guest:
             error = _refusal(guest)
             assert "AMD-V is being used by another hypervisor (VERR_SVM_IN_USE)" in error.what
             assert "sudo modprobe -r kvm_intel kvm_amd" in error.hint
