@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,11 +17,20 @@ EXPERIMENT = """\
 name: clock
 guest: {ready: {http: {port: 80, interval: 50ms}}}
 backends:
-  fake: {options: {start: 500ms, ready: 2s, stop: 500ms}}
+  fake: {options: {start: 300ms, ready: 2s, stop: 300ms}}
 metrics: [startup, shutdown]
-trials: {count: 6, warmup: 0, timeout: 60s}
+trials: {count: 4, warmup: 0, timeout: 60s}
 """
 HOURS = 3600.0
+
+
+@contextmanager
+def clock_set_by(seconds: float) -> Iterator[None]:
+    time.clock_settime(time.CLOCK_REALTIME, time.time() + seconds)
+    try:
+        yield
+    finally:
+        time.clock_settime(time.CLOCK_REALTIME, time.time() - seconds)
 
 
 @pytest.mark.parametrize("step", [7 * HOURS, -7 * HOURS])
@@ -33,19 +44,16 @@ def test_a_run_does_not_notice_that_the_clock_is_set(tmp_path: Path, step: float
             assert time.monotonic() - began < 200
             time.sleep(0.1)
         time.sleep(1.0)  # in the middle of the third trial
-        time.clock_settime(time.CLOCK_REALTIME, time.time() + step)
-        try:
+        with clock_set_by(step):
             assert running.wait(300) == 0
-        finally:
-            time.clock_settime(time.CLOCK_REALTIME, time.time() - step)
     done = trials(results)
-    assert [(one["trial"], one["outcome"]) for one in done] == [(n, "measured") for n in range(1, 7)]
+    assert [(one["trial"], one["outcome"]) for one in done] == [(n, "measured") for n in range(1, 5)]
     told = [finding for one in done for finding in one["findings"] if finding["code"] == "host.clock-stepped"]
     assert len(told) == 1, told
     (run,) = results.glob("clock/*")
     with (run / "measurements.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["quantity"] in ("ready", "total") and row["value"]]
-    assert len(rows) >= 6
+    assert len(rows) >= 4
     for row in rows:
         assert 0 < float(row["value"]) < 30, row
     assert subprocess.run(vmvc("validate", run), check=False).returncode == 0

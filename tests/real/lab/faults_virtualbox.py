@@ -1,4 +1,4 @@
-"""VirtualBox's daemon killed and hung while a run is under way; to be run in the lab."""
+"""VirtualBox's daemon killed and hung, and the clock set, while a run is under way; to be run in the lab."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TypeVar
 import psutil
 
 from tests.real.lab import machine_virtualbox
+from tests.real.lab.clock import HOURS, clock_set_by
 from tests.real.lab.command import trials, vmvc
 from tests.real.lab.contract_virtualbox import manage
 from vmvc.backends.virtualbox_manage import PATIENCE
@@ -30,13 +31,14 @@ Found = TypeVar("Found")
 
 
 def test_a_daemon_that_dies_or_hangs_costs_the_trial_in_hand_only(tmp_path: Path) -> None:
+    """And a clock that is set costs the third trial nothing."""
     with machine_virtualbox.TestVirtualBoxMachine().off() as guest:
         (tmp_path / "faults.yaml").write_text(EXPERIMENT % json.dumps(guest.machine))
         with subprocess.Popen(
             vmvc("run", "faults.yaml", "--results", tmp_path / "results"),
             cwd=tmp_path,
         ) as running:
-            _until(lambda: [one for one in tmp_path.rglob("trial-1.console") if one.stat().st_size])
+            _until(lambda: _console(tmp_path, 1))
             _daemon().kill()
             _until(lambda: trials(tmp_path)[:1])
             hung = _daemon()
@@ -47,7 +49,9 @@ def test_a_daemon_that_dies_or_hangs_costs_the_trial_in_hand_only(tmp_path: Path
                 took = time.monotonic() - before
             finally:
                 hung.send_signal(signal.SIGCONT)
-            assert running.wait(600) == 1
+            _until(lambda: _console(tmp_path, 3))
+            with clock_set_by(5 * HOURS):
+                assert running.wait(600) == 1
     first, second, third = trials(tmp_path)
     assert [str(one["outcome"]) for one in (first, second, third)] == ["failed", "failed", "measured"]
     assert first["failure"]["phase"] == "observe", first["failure"]
@@ -56,7 +60,13 @@ def test_a_daemon_that_dies_or_hangs_costs_the_trial_in_hand_only(tmp_path: Path
     assert f"VBoxManage did not list its machines within {PATIENCE:g} s" in second["failure"]["reason"]
     assert "VBoxSVC" in second["failure"]["reason"] + second["failure"].get("hint", "")
     assert took < 15 + PATIENCE + 20, "the deadline did not hold"
+    assert [one["code"] for one in third["findings"]].count("host.clock-stepped") == 1
     assert manage("list", "vms") == ""
+
+
+def _console(folder: Path, trial: int) -> list[Path]:
+    """Return the console's log of a trial as soon as there is something in it."""
+    return [one for one in folder.rglob(f"trial-{trial}.console") if one.stat().st_size]
 
 
 def _daemon() -> psutil.Process:
