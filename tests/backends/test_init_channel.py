@@ -145,3 +145,32 @@ def test_a_guest_that_does_not_read_is_given_up(guest: Guest) -> None:
     assert time.monotonic() - before < 30
     with pytest.raises(StepFailed, match="stuck"):
         guest.channel.run(["true"], timeout=5, stdin=b"")
+
+
+def test_a_serial_port_gets_nothing_before_the_guest_has_opened_it() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        channel = InitChannel(ours, serial=True)
+        with pytest.raises(DeadlineExceeded):
+            channel.run(["too-early"], timeout=0.1, stdin=b"")
+        theirs.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            theirs.recv(1)
+        theirs.settimeout(None)
+        theirs.sendall(b"\nopen\n")
+        answered = threading.Thread(target=lambda: theirs.sendall(theirs.recv(99)[:2] + b"0 - -\n"))
+        answered.start()
+        assert channel.run(["in-time"], timeout=9.0, stdin=b"").returncode == 0
+        answered.join()
+        channel.close()
+
+
+def test_a_machine_that_ends_before_its_serial_port_is_open_is_blamed() -> None:
+    ours, theirs = socket.socketpair()
+    channel = InitChannel(ours, serial=True)
+    threading.Timer(0.1, theirs.close).start()
+    before = time.monotonic()
+    with pytest.raises(GuestDied):
+        channel.run(["never"], timeout=30.0, stdin=b"")
+    assert time.monotonic() - before < 5
+    channel.close()

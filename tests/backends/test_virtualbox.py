@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,11 +13,13 @@ import pytest
 
 from vmvc.backends import virtualbox_host
 from vmvc.backends.virtualbox import VirtualBoxBackend, VirtualBoxOptions
-from vmvc.backends.virtualbox_manage import Manage, NotFound, explained, fields
+from vmvc.backends.virtualbox_machine import press_until_gone
+from vmvc.backends.virtualbox_manage import Hangs, Manage, NotFound, explained, fields
+from vmvc.backends.virtualbox_process import Process
 from vmvc.backends.virtualbox_settings import Particulars, Template, description, read_tag, renamed, written
 from vmvc.backends.virtualbox_survey import Found
 from vmvc.contract import Guest, Severity, Tag
-from vmvc.errors import EngineError, InputError, StepFailed
+from vmvc.errors import DeadlineExceeded, EngineError, InputError, StepFailed
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
 
 READY = ReadyHttp(http=Http(port=80))
@@ -80,6 +83,11 @@ def test_machines_are_listed_whatever_their_names(monkeypatch: pytest.MonkeyPatc
             "AMD-V",
             "modprobe -r",
         ),
+        (
+            "VBoxManage: error: Unresolved (unknown) host platform error. (VERR_UNRESOLVED_ERROR)",
+            "host platform error",
+            "modprobe -r",
+        ),
         ("VBoxManage: error: x (VERR_VM_DRIVER_VERSION_MISMATCH)", "x", "another version"),
         (
             "VBoxManage: error: The machine 'x' is already locked by a session",
@@ -89,7 +97,7 @@ def test_machines_are_listed_whatever_their_names(monkeypatch: pytest.MonkeyPatc
         ("VBoxManage: error: AMD-V is disabled in the BIOS (VERR_SVM_DISABLED)", "disabled", "firmware"),
         ("", "does not say why", "vmvc doctor"),
     ],
-    ids=["driver", "in use", "mismatch", "locked", "disabled", "silent"],
+    ids=["driver", "in use", "not to be had", "mismatch", "locked", "disabled", "silent"],
 )
 def test_a_complaint_is_put_plainly_with_what_to_do(said: str, what: str, hint: str) -> None:
     text, action = explained(said)
@@ -183,6 +191,23 @@ def test_a_refusal_names_the_step(tmp_path: Path) -> None:
         program(tmp_path, "echo 'VBoxManage: error: no luck' >&2; exit 1").run(
             "startvm", doing="start the machine"
         )
+
+
+def test_a_daemon_that_hangs_is_told_apart(tmp_path: Path) -> None:
+    manage, before = program(tmp_path, "exec sleep 60"), time.monotonic()
+    with pytest.raises(Hangs, match=r"did not let go within 0\.2 s") as refusal:
+        manage.run("unregistervm", "x", doing="let go", patience=0.2)
+    assert "VBoxSVC" in refusal.value.hint
+    assert time.monotonic() - before < 10
+
+
+def test_a_button_that_was_never_pressed_is_not_blamed_on_the_guest(tmp_path: Path) -> None:
+    manage, here = program(tmp_path, "exec sleep 60"), Process(psutil.Process())
+    with pytest.raises(DeadlineExceeded, match="did not press the power button"):
+        press_until_gone(manage, "x", here, 0.3)
+    manage = program(tmp_path, "exit 0")
+    with pytest.raises(DeadlineExceeded, match="the guest did not power off"):
+        press_until_gone(manage, "x", here, 0.3)
 
 
 # --- what cannot be had -----------------------------------------------------------------------------------

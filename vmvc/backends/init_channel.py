@@ -20,6 +20,7 @@ from vmvc.contract import MOST_OUTPUT, Completed
 from vmvc.errors import DeadlineExceeded, GuestDied, StepFailed
 
 TIMED_OUT: Final = 124
+_OPEN: Final = b"open"
 
 
 def late(argv: Sequence[str], timeout: float) -> DeadlineExceeded:
@@ -32,11 +33,15 @@ def late(argv: Sequence[str], timeout: float) -> DeadlineExceeded:
 class InitChannel:
     """Requests to the minimal init and its answers, a line each; several may be under way.
 
-    A request waits in the channel until the guest has opened it.
+    A request waits in the channel until the guest has opened it; in a serial port it would be lost instead,
+    so with ``serial`` it waits here until the guest says that it has.
     """
 
-    def __init__(self, connected: socket.socket) -> None:
+    def __init__(self, connected: socket.socket, *, serial: bool = False) -> None:
         self._socket = connected
+        self._open = threading.Event()
+        if not serial:
+            self._open.set()
         self._numbers = count(1)
         self._waiting: dict[bytes, SimpleQueue[list[bytes] | None]] = {}
         self._sending = threading.Lock()
@@ -49,6 +54,9 @@ class InitChannel:
         Raises: DeadlineExceeded; GuestDied where the machine ends first; StepFailed.
         """
         deadline = time.monotonic() + timeout
+        self._listen()
+        if not self._open.wait(timeout):
+            raise late(argv, timeout)
         number = b"%d" % next(self._numbers)
         seconds = b"%d" % max(1, math.ceil(timeout))
         fields = [number, seconds, base64.b64encode(stdin) or b"-"]
@@ -77,11 +85,14 @@ class InitChannel:
             self._reader.join()
         self._socket.close()
 
-    def _send(self, line: bytes, argv: Sequence[str], timeout: float) -> None:
+    def _listen(self) -> None:
         with self._sending:
             if self._reader is None:
                 self._reader = threading.Thread(target=self._read, name="guest commands", daemon=True)
                 self._reader.start()
+
+    def _send(self, line: bytes, argv: Sequence[str], timeout: float) -> None:
+        with self._sending:
             if not self._whole:
                 raise StepFailed(
                     "the way into the guest is stuck in the middle of an earlier command",
@@ -105,11 +116,14 @@ class InitChannel:
         with self._socket.makefile("rb") as lines:
             try:
                 for line in lines:
-                    number, *answer = line.split()
-                    if waiting := self._waiting.get(number):
+                    number, *answer = line.split() or [b""]
+                    if number == _OPEN:
+                        self._open.set()
+                    elif waiting := self._waiting.get(number):
                         waiting.put(answer)
             except OSError:
                 pass  # the machine ended, as the end of the stream says it too
+        self._open.set()  # whoever waits to send finds that out
         for waiting in list(self._waiting.values()):
             waiting.put(None)
 

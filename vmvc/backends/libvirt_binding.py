@@ -52,6 +52,7 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
         "put user and password into libvirt's own file: ~/.config/libvirt/auth.conf, or LIBVIRT_AUTH_FILE",
     ),
     (r"without the '.*' driver", "use a libvirt that was built with this driver, or another options.uri"),
+    (r"virtlogd", "start virtlogd: sudo systemctl start virtlogd.socket"),
     (
         r"(connect socket to|socket).*(libvirt|virtqemud).*(No such file|refused)",
         "start libvirt's daemon (sudo systemctl start libvirtd), or choose options.uri: qemu:///embed",
@@ -67,7 +68,6 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
     (r"URI", "write options.uri as libvirt wants it, such as qemu:///system, lxc:/// or esx://HOST/"),
     (r"not supported by the connection driver", "use a probe and metrics that this driver has calls for"),
     (r"resolve host|No route|timed out|refused|CA certificate", "see whether virsh -c URI list answers"),
-    (r"virtlogd", "start virtlogd: sudo systemctl start virtlogd.socket"),
     (r"[Cc]annot (allocate|set up guest) memory|Cannot allocate", "lower guest.memory"),
     (r"[Mm]ax(imum)? (CPU|vcpu|cpu)|max_cpus|number of (SMP )?CPUs", "lower guest.cpus"),
     (r"machine type", "choose another options.machine, or install a QEMU that has it"),

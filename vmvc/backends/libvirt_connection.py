@@ -39,7 +39,7 @@ QUICK: Final = 5.0
 
 _LONGEST_ROOT: Final = 107 - len("/lib/qemu/domain-999999-vmvc-20261124t000000z/monitor.sock")
 """Bytes: the path of a socket has 107 at most, and libvirt makes sockets below the driver's root."""
-
+_DRIVER: Final = 'stdio_handler = "file"\n'  # as root it would want virtlogd, a daemon
 _embedding = threading.Lock()
 _embedded: Connection | None = None
 
@@ -70,7 +70,9 @@ def _embed() -> Connection:
 def _claim(root: Path) -> bool:
     """Hold a folder until this process ends, unless another process does."""
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        (root / "etc").mkdir(parents=True, exist_ok=True)
+        if not (settings := root / "etc" / "qemu.conf").exists():
+            settings.write_text(_DRIVER)
         lock = os.open(root / "vmvc.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise EngineError(

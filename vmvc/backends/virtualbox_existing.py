@@ -13,7 +13,7 @@ from vmvc.backends.held import Held, held_by
 from vmvc.backends.ssh import Ssh
 from vmvc.backends.storage import BLOCK
 from vmvc.backends.streams import drained
-from vmvc.backends.virtualbox_machine import LETS_GO_WITHIN, end, press_until_gone
+from vmvc.backends.virtualbox_machine import LETS_GO_WITHIN, end, press_until_gone, start
 from vmvc.backends.virtualbox_manage import Manage
 from vmvc.backends.virtualbox_process import Process, daemons
 from vmvc.backends.virtualbox_survey import OFF, SAVED, Found, find
@@ -53,7 +53,7 @@ class VirtualBoxMachine(Instance):
         found = self._known()
         if self.guest.attach:
             return
-        self._manage.run("startvm", found.identity, "--type", "headless", doing="start the machine")
+        start(self._manage, found.identity)
         self._process = Process.of(found.identity)
 
     def endpoint(self, port: int) -> tuple[str, int]:

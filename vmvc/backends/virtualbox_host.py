@@ -78,6 +78,14 @@ def holders() -> list[str]:
     return found or ["a program that does not show"]
 
 
+def others() -> str:
+    """Name whatever may have VT-x or AMD-V, as far as it shows."""
+    loaded = [
+        f"the kernel module {name}" for name in ("kvm_intel", "kvm_amd", "vmmon") if (MODULES / name).exists()
+    ]
+    return ", ".join([*holders(), *loaded]) or "nothing of it shows here"
+
+
 def _cure() -> str:
     if (MODULES / "vboxdrv").exists():
         return "sudo modprobe vboxdrv, and see whether udev makes /dev/vboxdrv"

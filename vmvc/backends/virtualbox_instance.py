@@ -15,7 +15,7 @@ from vmvc.backends.init_channel import InitChannel
 from vmvc.backends.storage import BLOCK
 from vmvc.backends.streams import Pump, drained
 from vmvc.backends.virtualbox_files import Files
-from vmvc.backends.virtualbox_machine import end, find, forget, press_until_gone
+from vmvc.backends.virtualbox_machine import end, find, forget, press_until_gone, start
 from vmvc.backends.virtualbox_manage import Manage
 from vmvc.backends.virtualbox_process import Process, daemons
 from vmvc.backends.virtualbox_settings import Template
@@ -74,11 +74,11 @@ class VirtualBoxInstance(Instance):
     def start(self) -> None:
         if not self._identity or self._prepared is None:
             raise StepFailed("there is nothing to start", hint="call create() first")
-        self._manage.run("startvm", self._identity, "--type", "headless", doing="start the machine")
+        start(self._manage, self._identity)
         self._console = drained(self._files.accept("console"), f"console of {self.tag.name}")
         channel = self._files.accept("channel")
         if self._prepared.boot.channel == "init":
-            self._channel = InitChannel(channel)
+            self._channel = InitChannel(channel, serial=True)
         else:
             channel.close()
         self._process = Process.of(self._identity)

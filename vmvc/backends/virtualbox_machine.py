@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
-from vmvc.backends.virtualbox_manage import Manage, NotFound
+from vmvc.backends import virtualbox_host
+from vmvc.backends.virtualbox_manage import PATIENCE, STARTS_WITHIN, TAKEN, Hangs, Manage, NotFound
 from vmvc.backends.virtualbox_process import Process
 from vmvc.backends.virtualbox_settings import GROUP, read_tag
 from vmvc.contract import LABEL, Tag
@@ -19,26 +20,56 @@ LETS_GO_WITHIN: Final = 30.0
 """Seconds for VirtualBox's daemon to take note of a machine's end."""
 
 
+def start(manage: Manage, identity: str) -> None:
+    """Have a machine run.
+
+    Raises: StepFailed, which names what else may have VT-x or AMD-V where that is the cause.
+    """
+    try:
+        manage.run(
+            *("startvm", identity, "--type", "headless"), doing="start the machine", patience=STARTS_WITHIN
+        )
+    except StepFailed as error:
+        if error.hint != TAKEN:
+            raise
+        what = f"another hypervisor has VT-x or AMD-V ({virtualbox_host.others()}): {error.what}"
+        raise StepFailed(what, hint=error.hint) from error
+
+
 def press_until_gone(manage: Manage, identity: str, process: Process, timeout: float) -> None:
     """Press the power button again and again, until the process has ended.
 
     Raises: DeadlineExceeded; StepFailed where the button cannot be pressed.
     """
     deadline = time.monotonic() + timeout
+    failed: StepFailed | None = None
     while process.alive():
         left = deadline - time.monotonic()
         if left <= 0:
-            raise DeadlineExceeded(
-                f"the guest did not power off within {timeout:g} s of its power button",
-                hint="let its command heed the stop signal, or raise trials.stop_timeout",
-            )
+            raise _late(timeout, failed) from failed
         try:
-            manage.run("controlvm", identity, "acpipowerbutton", doing="press the power button")
+            manage.run(
+                *("controlvm", identity, "acpipowerbutton"),
+                doing="press the power button",
+                patience=min(PATIENCE, left),
+            )
+            failed = None
+        except Hangs as error:
+            failed = error
         except StepFailed:
             # It may be ending just now.
             if not process.wait(PRESS_EVERY):
                 raise
         process.wait(min(PRESS_EVERY, max(0.0, deadline - time.monotonic())))
+
+
+def _late(timeout: float, failed: StepFailed | None) -> DeadlineExceeded:
+    if failed is not None:
+        return DeadlineExceeded(failed.what, hint=failed.hint)
+    return DeadlineExceeded(
+        f"the guest did not power off within {timeout:g} s of its power button",
+        hint="let its command heed the stop signal, or raise trials.stop_timeout",
+    )
 
 
 def end(manage: Manage, identity: str) -> None:
@@ -49,9 +80,14 @@ def end(manage: Manage, identity: str) -> None:
     process = Process.of(identity)
     if process is None:
         return
-    with suppress(StepFailed):
+    patience = LETS_GO_WITHIN
+    try:
         manage.run("controlvm", identity, "poweroff", doing="cut the machine's power")
-    if not process.wait(LETS_GO_WITHIN):
+    except Hangs:
+        patience = 0.0
+    except StepFailed:
+        pass  # it may be ending just now
+    if not process.wait(patience):
         process.kill()
 
 
@@ -66,6 +102,8 @@ def forget(manage: Manage, identity: str) -> None:
             manage.run("unregistervm", identity, doing="let go of the machine")
         except NotFound:
             return
+        except Hangs:
+            raise
         except StepFailed:
             # Its daemon may not have noticed the end of the machine yet.
             if time.monotonic() > deadline:

@@ -26,8 +26,10 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "win32": (r"C:\Program Files\Oracle\VirtualBox\VBoxManage.exe",),
 }
 """Where VirtualBox is usually installed, by platform."""
-PATIENCE: Final = 120.0
-"""Seconds for VBoxManage to do one thing; where it takes longer, its daemon hangs."""
+PATIENCE: Final = 25.0
+"""Seconds for VBoxManage to do one thing; else its daemon hangs. A destroy has room for two."""
+STARTS_WITHIN: Final = 120.0
+"""Seconds for it to have a machine running."""
 SMALLEST: Final = 7
 """The first major version whose arguments these are."""
 
@@ -44,6 +46,8 @@ _DRIVER: Final = (
     "build VirtualBox's kernel driver for the running kernel: sudo apt-get install virtualbox-dkms "
     "linux-headers-$(uname -r) (Debian, Ubuntu), or sudo /sbin/vboxconfig (Oracle's packages)"
 )
+TAKEN: Final = "end the machines of the other hypervisor and unload it: sudo modprobe -r kvm_intel kvm_amd"
+"""The hint where VT-x or AMD-V is not to be had."""
 _HINTS: Final[tuple[tuple[str, str], ...]] = (
     (
         r"VERR_VM_DRIVER_VERSION_MISMATCH|VERR_VERSION_MISMATCH|driver version",
@@ -52,7 +56,11 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
     (r"VERR_VM_DRIVER_(NOT_INSTALLED|LOAD_ERROR|NOT_ACCESSIBLE)|kernel driver not|vboxdrv", _DRIVER),
     (
         r"VERR_(SVM|VMX)_IN_USE|VERR_VMX_IN_VMX_ROOT_MODE|another hypervisor|VERR_VMX_UNABLE_TO_START_VM",
-        "end the machines of the other hypervisor and unload it: sudo modprobe -r kvm_intel kvm_amd",
+        TAKEN,
+    ),
+    (
+        "VERR_UNRESOLVED_ERROR",  # so says 7.2 where Linux, which it asks for VT-x or AMD-V, cannot have them
+        TAKEN,
     ),
     (
         r"VERR_(SVM_NO_SVM|SVM_DISABLED|VMX_NO_VMX|VMX_MSR_\w+|VMX_DISABLED|NEM_\w+)",
@@ -79,6 +87,10 @@ _HINTS: Final[tuple[tuple[str, str], ...]] = (
 
 class NotFound(StepFailed):
     """VirtualBox knows nothing of that name."""
+
+
+class Hangs(StepFailed):
+    """VirtualBox does not answer."""
 
 
 @dataclass
@@ -110,14 +122,21 @@ class Manage:
             )
         return found
 
-    def run(self, *arguments: str | Path, doing: str, failure: type[VmvcError] = StepFailed) -> str:
-        """Return what it prints.
+    def run(
+        self,
+        *arguments: str | Path,
+        doing: str,
+        failure: type[VmvcError] = StepFailed,
+        patience: float = PATIENCE,
+    ) -> str:
+        """Return what it prints; ``patience``: the most seconds that it may take.
 
-        Raises: NotFound where a machine or medium is not there; ``failure`` with VirtualBox's complaint.
+        Raises: NotFound where a machine or medium is not there; Hangs where it does not answer in time;
+        ``failure`` with VirtualBox's complaint.
         """
         command = [self.path(), *map(str, arguments)]
         for tries in range(TRIES, 0, -1):
-            done = _executed(command, doing, failure)
+            done = _executed(command, doing, failure, patience)
             said = f"{done.stderr.decode(errors='replace')}\n{done.stdout.decode(errors='replace')}"
             # Its daemon ends some seconds after the last call: one that comes just then finds nobody.
             if done.returncode == 0 or _NOBODY not in said or tries == 1:
@@ -164,21 +183,24 @@ class Manage:
         return dict(fields(said))
 
 
-def _executed(command: list[str], doing: str, failure: type[VmvcError]) -> subprocess.CompletedProcess[bytes]:
+def _executed(
+    command: list[str], doing: str, failure: type[VmvcError], patience: float
+) -> subprocess.CompletedProcess[bytes]:
     try:
         return subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=PATIENCE,
+            timeout=patience,
             check=False,
             # It reads its arguments and prints in the encoding of the locale.
             env={**os.environ, "LC_ALL": "C.UTF-8"} if os.name == "posix" else None,
         )
     except subprocess.TimeoutExpired as error:
-        raise failure(
-            f"VBoxManage did not {doing} within {PATIENCE:g} s",
-            hint="see whether VBoxManage list vms answers",
+        kind = Hangs if issubclass(Hangs, failure) else failure
+        raise kind(
+            f"VBoxManage did not {doing} within {patience:.3g} s",
+            hint="see whether VBoxManage list vms answers; where it does not, end the VBoxSVC that hangs",
         ) from error
     except (OSError, ValueError) as error:
         raise failure(f"VBoxManage cannot {doing}: {error}", hint=_ELSE) from error

@@ -16,7 +16,7 @@ from vmvc.contract import Backend, Guest, Tag
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
 from vmvc.testing import BackendContract
 
-OPTIONS = VirtualBoxOptions(kernel_arguments=("mitigations=off", "nokaslr"))
+OPTIONS = VirtualBoxOptions(kernel_arguments=("quiet", "mitigations=off", "nokaslr"))
 """What spares an emulated guest of an emulated host half of its time."""
 
 

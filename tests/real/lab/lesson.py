@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
-import sys
 from pathlib import Path
 
-from tests.real.lab.machine_virtualbox import TestVirtualBoxMachine
+from tests.real.lab import machine_virtualbox
+from tests.real.lab.command import vmvc
 
 EXPERIMENT = """\
 name: lesson-small
@@ -24,11 +24,11 @@ trials: {count: 1, warmup: 0, timeout: 20m, stop_timeout: 5m}
 
 
 def test_the_lesson_gives_time_memory_and_size(tmp_path: Path) -> None:
-    with TestVirtualBoxMachine().off() as guest:
+    with machine_virtualbox.TestVirtualBoxMachine().off() as guest:
         file = tmp_path / "lesson-small.yaml"
         file.write_text(EXPERIMENT % json.dumps(guest.machine))
         done = subprocess.run(
-            [sys.executable, "-m", "vmvc", "run", str(file), "--results", str(tmp_path / "results")],
+            vmvc("run", file, "--results", tmp_path / "results"),
             capture_output=True,
             text=True,
             check=False,

@@ -3,6 +3,7 @@
 # request that runs at once beside the others:
 #   to the guest:   ID TIMEOUT_SECONDS STDIN_BASE64_or_- ARGUMENT_BASE64...     (an empty argument is =)
 #   from the guest: ID RETURNCODE STDOUT_BASE64_or_- STDERR_BASE64_or_-         (127 not found, 124 timed out)
+# A serial port loses what comes before it is open, so there the line "open" says that it is.
 # The line "stop" stops the command. Empty lines are skipped: the host sends one first, which ends what was cut off.
 
 find_port() {
@@ -20,7 +21,6 @@ find_port() {
 
 if [ -n "$1" ]; then
   port=$1
-  stty -F "$port" 115200 raw -echo
 else
   tries=0
   until find_port; do
@@ -33,6 +33,10 @@ fi
 mkdir -p /vmvc/requests
 mkfifo /vmvc/answers
 exec 3<>"$port" 4<>/vmvc/answers
+if [ -n "$1" ]; then
+  stty 115200 raw -echo <&3
+  echo open >&3
+fi
 
 # One writer, so that answers do not mix.
 while read -r answer <&4; do
