@@ -73,6 +73,7 @@ ENGINES: dict[str, Callable[[], str]] = {
     "kvm": cache(_kvm),
     "root": cache(_root),
     "mmdebstrap": _tool("mmdebstrap"),
+    **{name: _tool(name) for name in ("ab", "iperf3", "wrk")},
     "podman": _tool("podman"),
     "runsc": _tool("runsc"),
     "qemu": _tool("qemu-system-x86_64"),
