@@ -13,6 +13,7 @@ import pytest
 
 from vmvc.backends import virtualbox_host
 from vmvc.backends.virtualbox import VirtualBoxBackend, VirtualBoxOptions
+from vmvc.backends.virtualbox_instance import Prepared, VirtualBoxInstance
 from vmvc.backends.virtualbox_machine import press_until_gone
 from vmvc.backends.virtualbox_manage import Hangs, Manage, NotFound, explained, fields
 from vmvc.backends.virtualbox_process import Process
@@ -20,6 +21,7 @@ from vmvc.backends.virtualbox_settings import Particulars, Template, description
 from vmvc.backends.virtualbox_survey import Found
 from vmvc.contract import Guest, Severity, Tag
 from vmvc.errors import DeadlineExceeded, EngineError, InputError, StepFailed
+from vmvc.images import Vdi, VdiBoot
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
 
 READY = ReadyHttp(http=Http(port=80))
@@ -57,6 +59,20 @@ def test_a_users_machine_tells_its_ports_and_its_serial_port() -> None:
     assert found.serial == ("file", "/in/printed")
     assert found.facts()["existing_memory"] == 192 * 2**20
     assert found.disks() is None, "its settings cannot be read, so its disks are not known"
+
+
+def test_only_a_machine_that_boots_vmvcs_own_init_announces_its_network(tmp_path: Path) -> None:
+    """A probe waits for the announcement, where there is to be one."""
+    vdi = Vdi(tmp_path, uuid.uuid4(), 0)
+    guest, template = Guest(BUILT_IN_IMAGES["tiny"], 1, 2**28, READY), SimpleNamespace()
+    announced = {}
+    for name, medium in (("own init", vdi), ("own disk", None)):
+        boot = VdiBoot(tmp_path, vdi, medium, "none", "", {})
+        prepared = Prepared(boot, template)  # type: ignore[arg-type]
+        announced[name] = VirtualBoxInstance(TAG, guest, Manage(), prepared).marks()
+    assert "network" in announced["own init"].lines
+    assert "network" not in announced["own disk"].lines
+    assert "does not announce it" in announced["own disk"].absent["network"]
 
 
 def test_machines_are_listed_whatever_their_names(monkeypatch: pytest.MonkeyPatch) -> None:

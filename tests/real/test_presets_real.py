@@ -21,7 +21,7 @@ from vmvc.metrics.workload_options import WorkloadOptions
 from vmvc.spec import Http, ReadyHttp, RecipeImage
 
 pytestmark = [
-    pytest.mark.real("docker", "root"),
+    pytest.mark.real("docker", "root", "mmdebstrap"),
     pytest.mark.timeout(900),
     pytest.mark.xdist_group("bare host"),
 ]
@@ -201,7 +201,13 @@ def observe(
     )
 
 
-@pytest.mark.parametrize("name", PRESETS)
+def _marked(name: str) -> pytest.MarkDecorator | tuple[()]:
+    """A tool that works from the host must be there, too."""
+    task = PRESETS[name].task
+    return pytest.mark.real(task.command[0]) if task.on == "host" else ()
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=_marked(name)) for name in PRESETS])
 def test_a_tools_figures_are_those_that_it_prints_elsewhere(
     name: str, instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

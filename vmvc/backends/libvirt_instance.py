@@ -30,15 +30,12 @@ from vmvc.errors import (
     Unavailable,
     VmvcError,
 )
-from vmvc.images import MACHINE_LINES
+from vmvc.images import MACHINE_LINES, OWN_DISK_LINES, OWN_DISK_SILENT
 
 DAEMONS: Final = ("libvirtd", "virtqemud", "virtlogd", "virtlockd")
 """libvirt's processes that serve every machine."""
 PRESS_EVERY: Final = 0.25
 """Seconds after which the power button is pressed again: a guest that has not loaded its driver misses it."""
-
-_OWN_INIT: Final = r"Run /\S+ as init process|systemd\[1\]: |^INIT: version"
-"""What a system on a disk of one's own prints when its kernel has started its first process."""
 _FORWARD: Final = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+(\d+)")
 
 
@@ -84,8 +81,7 @@ class LibvirtInstance(Instance):
         """Return the lines of vmvc's own init and of the kernel; another system says less."""
         boot = self._prepared.boot if self._prepared is not None else None
         if boot is None or boot.kernel is None:
-            own = dict.fromkeys(("network", "exec", "stopped"), "a disk of one's own does not announce it")
-            return Marks({"kernel": MACHINE_LINES["kernel"], "init": _OWN_INIT}, own)
+            return Marks(OWN_DISK_LINES, OWN_DISK_SILENT)
         return Marks(MACHINE_LINES)
 
     def create(self) -> None:

@@ -28,7 +28,7 @@ from vmvc.errors import (
     Unavailable,
     VmvcError,
 )
-from vmvc.images import MACHINE_LINES, VdiBoot
+from vmvc.images import MACHINE_LINES, OWN_DISK_LINES, OWN_DISK_SILENT, VdiBoot
 
 FORWARDS_WITHIN: Final = 5.0
 """Seconds for a running machine to listen at its forwarded ports."""
@@ -61,6 +61,8 @@ class VirtualBoxInstance(Instance):
 
     def marks(self) -> Marks:
         """Return the lines of vmvc's own init and of the kernel; a disk of one's own prints none of its."""
+        if self._prepared is not None and self._prepared.boot.medium is None:
+            return Marks(OWN_DISK_LINES, OWN_DISK_SILENT)
         return Marks(MACHINE_LINES)
 
     def create(self) -> None:

@@ -11,13 +11,15 @@ from vmvc.images.cache import entries as cached
 from vmvc.images.clock import emulated_clock
 from vmvc.images.docker import docker_image, remove_docker_image
 from vmvc.images.folder import discard_unpacked, unpacked
-from vmvc.images.initramfs import MACHINE_LINES
+from vmvc.images.initramfs import MACHINE_LINES, OWN_DISK_LINES, OWN_DISK_SILENT
 from vmvc.images.removal import Removed, remove
 from vmvc.images.root import RootFs, command_of, root_filesystem
 from vmvc.images.vdi import Vdi, VdiBoot, discard_vdi_boot, vdi_boot
 
 __all__ = [
     "MACHINE_LINES",
+    "OWN_DISK_LINES",
+    "OWN_DISK_SILENT",
     "Bootable",
     "Entry",
     "Removed",

@@ -55,6 +55,15 @@ MACHINE_LINES: Final = {
     "stopped": r"vmvc: command ended with (?P<status>[0-9A-Z]+)$",
 }
 """Event -> the line by which a machine that boots this init announces it, its kernel's first among them."""
+OWN_DISK_LINES: Final = {
+    "kernel": MACHINE_LINES["kernel"],
+    "init": r"Run /\S+ as init process|systemd\[1\]: |^INIT: version",
+}
+"""The same of a machine that boots a disk of one's own, where it prints any."""
+OWN_DISK_SILENT: Final = dict.fromkeys(
+    ("network", "exec", "stopped"), "a disk of one's own does not announce it"
+)
+"""Event -> why such a machine has none."""
 
 
 @dataclass(frozen=True, slots=True)
