@@ -278,6 +278,7 @@ class Runner:
         if lines is not None:
             noise["kernel_warnings"] = float(lines.grave)
             outcome.findings += lines.findings()
+            _blame_memory(outcome, lines.killed)
         outcome.findings += campaign.disturbed()
         return self._record(trial, attempt, tag, wall, outcome, noise), outcome.cleanup
 
@@ -377,6 +378,17 @@ class Runner:
             noise=noise,
             proof=outcome.proof,
         )
+
+
+def _blame_memory(outcome: Outcome, killed: Sequence[int]) -> None:
+    """Say of a worker that the kernel killed for memory that it was so."""
+    if outcome.failure is None:
+        return
+    step, error = outcome.failure
+    if isinstance(error, WorkerDied) and error.pid in killed:
+        what = f"{error.what}: the kernel killed it, out of memory"
+        hint = "let the host have more memory free, or lower guest.memory"
+        outcome.failure = (step, WorkerDied(what, step=error.step, pid=error.pid, hint=hint))
 
 
 def _removed_later(trouble: CleanupError) -> Finding:

@@ -34,11 +34,12 @@ _CHILD: Final = "from vmvc.worker import main; main()"
 
 
 class WorkerDied(VmvcError):
-    """The child process ended in the middle of a request; ``step`` is what it was doing."""
+    """The child process, ``pid``, ended in the middle of a request; ``step`` is what it was doing."""
 
-    def __init__(self, what: str, *, step: str, hint: str = "") -> None:
+    def __init__(self, what: str, *, step: str, pid: int, hint: str = "") -> None:
         super().__init__(what, hint=hint)
         self.step = step
+        self.pid = pid
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,9 @@ class Worker:
                     )
                 tick()
         except (EOFError, ConnectionError) as error:
-            raise WorkerDied(self._epitaph(), step=self.step.name, hint=self._log_hint()) from error
+            pid = self._process.pid if self._process is not None else 0
+            died = WorkerDied(self._epitaph(), step=self.step.name, pid=pid, hint=self._log_hint())
+            raise died from error
         self._busy = False
         good, value = answer
         if good:

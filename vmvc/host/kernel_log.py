@@ -21,22 +21,28 @@ LONGEST: Final = 200
 """Characters of a line that are kept."""
 MOST: Final = 10_000
 """Records that one look reads at most: a kernel that writes without end must not hold up the run."""
+_VICTIM: Final = re.compile(r"out of memory: Killed process (\d+)", re.IGNORECASE)
+"""Source: Linux mm/oom_kill.c, ``__oom_kill_process``."""
 _RECORD: Final = 8192
 """Bytes that a read must take at least; a shorter one is refused (Linux kernel/printk, ``devkmsg_read``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """What the kernel wrote: warnings or worse by number, and the last few of them."""
+    """What the kernel wrote: warnings or worse by number, and the last few of the worst of them.
+
+    ``killed``: processes that it ended because memory had run out.
+    """
 
     grave: int
     last: tuple[str, ...]
+    killed: tuple[int, ...] = ()
 
     def findings(self) -> tuple[Finding, ...]:
         """Return one finding with the text, none where the kernel was silent."""
         if not self.grave:
             return ()
-        more = "the last of them " if self.grave > len(self.last) else ""
+        more = "among them " if self.grave > len(self.last) else ""
         return (
             Finding(
                 "host.kernel-log",
@@ -64,7 +70,8 @@ class KernelLog:
         """Return what was written since the last look, ``None`` where the log cannot be read."""
         if self._file < 0:
             return None
-        grave, last = 0, deque[str](maxlen=KEPT)
+        grave, killed = 0, list[int]()
+        last = {bad: deque[str](maxlen=KEPT) for bad in (True, False)}
         for _ in range(MOST):
             try:
                 record = os.read(self._file, _RECORD)
@@ -77,8 +84,11 @@ class KernelLog:
             severity, line = parse(record)
             if severity <= GRAVE:
                 grave += 1
-                last.append(line)
-        return Lines(grave, tuple(last))
+                last[severity < GRAVE].append(line)
+            if victim := _VICTIM.search(line):
+                killed.append(int(victim[1]))
+        # A kernel that kills for memory first says so, and then warns in many lines of addresses.
+        return Lines(grave, tuple(last[True] or last[False]), tuple(killed))
 
     def close(self) -> None:
         """Let go of the log; may be called twice."""
