@@ -19,7 +19,7 @@ backends:
     kind: virtualbox
     guest: {machine: %s, ready: {console: {pattern: boot sector speaks}}}
 metrics: {startup: {}, memory: {settle: 1s}, disk: {}}
-trials: {count: 1, warmup: 0, timeout: 20m, stop_timeout: 5m}
+trials: {count: 1, warmup: 0, timeout: 20m, stop_timeout: 60s}
 """
 
 
