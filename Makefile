@@ -47,7 +47,7 @@ test: engines venv validators check  ## check, then every test, against real eng
 	$(BIN)/pytest tests/real -m quiet --durations 10 || failed=1
 	exit $$failed
 
-lab: venv  ## tests of VirtualBox and real KVM that start machines, in an emulated one (an hour; ARGS=short: a part)
+lab: venv  ## tests of VirtualBox and real KVM that start machines, in an emulated one (half an hour; ARGS=short: a part)
 	@PYTHON=$(BIN)/python tests/real/lab/lab run tests/real/lab/check $(ARGS)
 
 check: venv  ## lint, format, types, layers, dependencies: silent where all is well (about 30 s)
