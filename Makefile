@@ -28,7 +28,7 @@ test: engines venv validators check  ## check, then every test, against real eng
 	failed=0 lab=''
 	if [ -n "$${CI:-}" ] || tests/real/lab/lab path >/dev/null; then
 	  echo 'test: a part of the lab in which VirtualBox starts machines: beside the next two (the whole of it: make lab)'
-	  PYTHON=$(BIN)/python nice tests/real/lab/lab run tests/real/lab/check short >$(VENV)/lab.log 2>&1 & lab=$$!
+	  PYTHON=$(BIN)/python VMVC_LAB_TIMEOUT=1500 nice tests/real/lab/lab run tests/real/lab/check short >$(VENV)/lab.log 2>&1 & lab=$$!
 	  trap 'kill $$lab 2>/dev/null && wait $$lab || true' EXIT
 	fi
 	echo 'test: pytest, all that needs no engine'
@@ -47,7 +47,7 @@ test: engines venv validators check  ## check, then every test, against real eng
 	$(BIN)/pytest tests/real -m quiet --durations 10 || failed=1
 	exit $$failed
 
-lab: venv  ## tests of VirtualBox and real KVM that start machines, in an emulated one (an hour; ARGS=short: a part)
+lab: venv  ## tests of VirtualBox and real KVM that start machines, in an emulated one (half an hour; ARGS=short: a part)
 	@PYTHON=$(BIN)/python tests/real/lab/lab run tests/real/lab/check $(ARGS)
 
 check: venv  ## lint, format, types, layers, dependencies: silent where all is well (about 30 s)

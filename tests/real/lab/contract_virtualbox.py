@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar
@@ -12,6 +11,7 @@ from typing import ClassVar
 import pytest
 
 from vmvc.backends.virtualbox import VirtualBoxBackend, VirtualBoxOptions
+from vmvc.backends.virtualbox_manage import Manage
 from vmvc.contract import Backend, Guest, Tag
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
 from vmvc.testing import BackendContract
@@ -21,7 +21,7 @@ OPTIONS = VirtualBoxOptions(kernel_arguments=("quiet", "mitigations=off", "nokas
 
 
 def manage(*arguments: str) -> str:
-    return subprocess.run(["VBoxManage", *arguments], capture_output=True, text=True, check=True).stdout
+    return Manage().run(*arguments, doing=f"{arguments[0]} as the test asks", patience=300)
 
 
 class TestVirtualBox(BackendContract):
