@@ -248,4 +248,4 @@ def test_trials_tell_of_the_kernels_warnings(tmp_path: Path, fake: Callable[...,
     _, trial, *_ = journal_of(tmp_path)
     assert trial["noise"]["kernel_warnings"] == 7
     (finding,) = (finding for finding in trial["findings"] if finding["code"] == "host.kernel-log")
-    assert finding["what"].endswith("the last of them a fan failed; a disk is slow")
+    assert finding["what"].endswith("among them a fan failed; a disk is slow")

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    """Know the mark also where pytest-xdist is not there: in the lab."""
+    config.addinivalue_line("markers", "xdist_group: tests that stay together, in their order")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each test the group of its class or module, unless it names one (that of the bare host)."""
-    if not config.pluginmanager.hasplugin("xdist"):  # in the lab
-        return
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.rpartition("::")[0]))
