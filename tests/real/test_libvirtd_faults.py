@@ -115,8 +115,10 @@ def test_a_daemon_that_hangs_costs_the_trials_of_that_time(tmp_path: Path, daemo
     assert [one["trial"] for one in run.trials()] == [1, 2, 3, 4]
     assert [one["outcome"] for one in run.trials()] == ["measured", "failed", "measured", "measured"], err
     failure = run.trials()[1]["failure"]
-    assert (failure["phase"], failure["error"]) == ("ready", "DeadlineExceeded")
-    assert failure["reason"] == "ready did not return in time; its process was ended"
+    # A guest that is quick gets ready without the daemon, which then hangs under the stop.
+    assert failure["phase"] in ("ready", "stop")
+    assert failure["error"] == "DeadlineExceeded"
+    assert failure["reason"] == f"{failure['phase']} did not return in time; its process was ended"
     assert code == 1, err
     assert run.left() == []
 
