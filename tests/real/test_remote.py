@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.command import Said, vmvc
@@ -18,6 +19,8 @@ from tests.real import test_libvirt_machines
 from tests.real.left import left_behind
 from tests.real.own_sshd import ADDRESS, OwnSshd
 from tests.real.virsh import virsh
+from vmvc.backends.docker import DockerBackend
+from vmvc.backends.docker_client import DockerOptions
 
 pytestmark = [pytest.mark.real("docker", "sshd", "socat", "root"), pytest.mark.timeout(300)]
 
@@ -80,6 +83,28 @@ def test_so_are_those_of_one_behind_tcp(tmp_path: Path) -> None:
     with forwarded("/var/run/docker.sock") as port:
         run, _ = measured(tmp_path, f"tcp://{ADDRESS}:{port}")
         check(run)
+
+
+def test_a_way_that_broke_is_opened_anew(sshd: OwnSshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", sshd.environment()["PATH"])
+    backend = DockerBackend("there", DockerOptions(host=f"ssh://{sshd.address}"))
+    before = set(ways())
+    try:
+        backend.leftovers()
+        (client,) = set(ways()) - before
+        client.kill()
+        client.wait(10)
+        backend.leftovers()
+        assert len(set(ways()) - before) == 1
+    finally:
+        backend.close()
+    assert set(ways()) == before
+
+
+def ways() -> list[psutil.Process]:
+    """Return the clients that lead to an engine's socket."""
+    found = psutil.Process().children(recursive=True)
+    return [one for one in found if one.status() != psutil.STATUS_ZOMBIE and "-L" in one.cmdline()]
 
 
 def test_an_engine_that_nobody_is_let_in_to_is_named(sshd: OwnSshd, tmp_path: Path) -> None:

@@ -214,6 +214,9 @@ class DockerBackend(Backend):
         return self._connected.address if self._connected is not None else ""
 
     def _engine(self) -> Engine:
+        """Return the connected engine; one whose way through SSH has ended is connected anew."""
+        if self._connected is not None and not self._connected.stands:
+            self.close()
         if self._connected is None:
             self._connected = connect(self._options)
         return self._connected

@@ -88,6 +88,11 @@ class Engine:
     address: str
     link: Connection | None = None
 
+    @property
+    def stands(self) -> bool:
+        """Whether the way to it is open; that a local engine answers is not said."""
+        return self.link is None or self.link.stands
+
     def close(self) -> None:
         self.api.close()
         if self.link is not None:
