@@ -10,11 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from tests.command import Said, vmvc
+from tests.command import VMVC, Said, vmvc
 from tests.real import test_libvirt_machines
 from tests.real.left import left_behind
 from tests.real.own_sshd import ADDRESS, OwnSshd
@@ -99,6 +100,40 @@ def test_a_way_that_broke_is_opened_anew(sshd: OwnSshd, monkeypatch: pytest.Monk
     finally:
         backend.close()
     assert set(ways()) == before
+
+
+def test_a_run_goes_on_after_its_way_broke(sshd: OwnSshd, tmp_path: Path) -> None:
+    path = tmp_path / "remote.yaml"
+    path.write_text(EXPERIMENT.format(host=f"ssh://{sshd.address}").replace("count: 2", "count: 3"))
+    before = set(ways())
+    with subprocess.Popen(
+        [VMVC, "run", path, "--quiet"],
+        cwd=tmp_path,
+        env=sshd.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        while not any("trial" in journal.read_text() for journal in tmp_path.glob("**/journal.jsonl")):
+            assert running.poll() is None
+            time.sleep(0.05)
+        (run,) = (tmp_path / "results" / "remote").iterdir()
+        while len(trials_of(run)) < 1:
+            time.sleep(0.02)
+        (client,) = set(ways()) - before
+        client.kill()
+        _, err = running.communicate(timeout=200)
+    outcomes = [one["outcome"] for one in trials_of(run)]
+    # Each of three lives has a second one, without the workload; the one that was under way may be lost.
+    assert len(outcomes) == 6, err
+    assert outcomes.count("failed") <= 1, err
+    assert outcomes[-1] == "measured", err
+    assert "Traceback" not in err
+    assert left_behind(run.name) == []
+
+
+def trials_of(run: Path) -> list[dict[str, Any]]:
+    lines = (run / "journal.jsonl").read_text().splitlines()
+    return [one for one in map(json.loads, lines) if one["record"] == "trial"]
 
 
 def ways() -> list[psutil.Process]:
