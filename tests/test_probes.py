@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import select
+import selectors
 import socket
 import threading
 import time
@@ -385,8 +387,21 @@ def test_a_connection_to_itself_is_no_guest() -> None:
     with attempt.socket:
         attempt.socket.bind(("127.0.0.1", 0))
         attempt.connect(attempt.socket.getsockname())
-        assert attempt.go_on() is False
+        assert attempt.go_on(selectors.EVENT_WRITE) is False
         assert attempt.seen == "connection refused"
+
+
+def test_an_answer_counts_from_when_the_selector_told_of_it() -> None:
+    """One that comes while the request is being sent would else be dated before it."""
+    attempt = network.Attempt(network.tcp(Tcp(port=1, send="x", expect="ok")), socket.AF_INET, 0, 1)
+    with socket.create_server(("127.0.0.1", 0)) as listener, attempt.socket:
+        attempt.connect(listener.getsockname())
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(b"ok")
+            select.select([attempt.socket], [], [], 30)
+            assert attempt.go_on(selectors.EVENT_WRITE) is None
+            assert attempt.go_on(selectors.EVENT_READ) is True
 
 
 def test_every_connection_is_closed() -> None:

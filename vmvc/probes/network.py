@@ -98,13 +98,18 @@ class Attempt:
             self.seen = os.strerror(number).lower()
         return number in (0, errno.EINPROGRESS)
 
-    def go_on(self) -> bool | None:
-        """Send and receive what is possible; return ready or not, ``None`` where that is not known yet."""
+    def go_on(self, events: int) -> bool | None:
+        """Do what the selector said is possible; return ready or not, ``None`` where that is not known yet.
+
+        Nothing is received but what was there when the selector returned: that is the answer's instant.
+        """
         try:
             if not self._connected:
                 self._finish_connecting()
             if self._unsent:
                 self._unsent = self._unsent[self.socket.send(self._unsent) :]
+            if not events & selectors.EVENT_READ:
+                return None
             data = self.socket.recv(MOST_BYTES)
         except BlockingIOError:
             return None
@@ -224,9 +229,9 @@ class Attempts:
             deaf = watch.clock.now() - awake
             heard = self.selector.select(pause)
             awake = watch.clock.now()
-            for key, _ in heard:
+            for key, events in heard:
                 attempt = key.data
-                verdict = attempt.go_on()
+                verdict = attempt.go_on(events)
                 if verdict:
                     gap = attempt.began - self._latest_proof(attempt, awake - attempt.began)
                     return Event(awake, (gap + deaf) / SECOND)
