@@ -14,7 +14,7 @@ from vmvc.errors import EngineError, Unavailable
 from vmvc.execution import Finished, plan_of, start
 from vmvc.loading import Loaded, loads
 from vmvc.metrics.startup import Startup
-from vmvc.records import SummaryRow
+from vmvc.records_summary import SummaryRow
 from vmvc.trial import IMAGE_THERE
 
 

@@ -17,7 +17,7 @@ from vmvc.execution import plan_of
 from vmvc.journal import Journal
 from vmvc.manifest import head_of
 from vmvc.power import costs_of, needs_of
-from vmvc.records import ReadingRecord, TrialRecord
+from vmvc.records_journal import ReadingRecord, TrialRecord
 
 EXPERIMENT = """\
 name: pilot

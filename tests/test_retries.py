@@ -22,7 +22,7 @@ from vmvc.journal import Journal
 from vmvc.loading import Loaded, loads
 from vmvc.metrics.startup import Startup
 from vmvc.plan import Condition, Plan
-from vmvc.records import TrialRecord
+from vmvc.records_journal import TrialRecord
 from vmvc.runner import Campaign, Runner
 from vmvc.trial import IMAGE_THERE
 

@@ -18,7 +18,7 @@ from vmvc.journal import Journal
 from vmvc.metrics.shutdown import Shutdown
 from vmvc.metrics.startup import Startup
 from vmvc.plan import Condition, Plan, PlannedTrial
-from vmvc.records import TrialRecord
+from vmvc.records_journal import TrialRecord
 from vmvc.runner import Campaign, Runner, Signals, Tally
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp, Trials
 from vmvc.worker import Worker

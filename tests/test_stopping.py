@@ -21,7 +21,7 @@ from vmvc.journal import Journal
 from vmvc.loading import Loaded, loads
 from vmvc.pace import Pace
 from vmvc.plan import Plan
-from vmvc.records import StopRecord, TrialRecord, UntilRecord
+from vmvc.records_journal import StopRecord, TrialRecord, UntilRecord
 from vmvc.spec import Trials
 from vmvc.stopping import Stopping
 

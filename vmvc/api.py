@@ -19,8 +19,10 @@ from vmvc.errors import Fault, InputError, MissingSdk, ResultsError
 from vmvc.execution import plan_of, start
 from vmvc.notebook import html_of
 from vmvc.plan import show_level
-from vmvc.records import FindingRecord, RunRecord, Summary, SummaryRow, TrialRecord
+from vmvc.records import FindingRecord
 from vmvc.records_claims import VerdictRecord
+from vmvc.records_journal import RunRecord, TrialRecord
+from vmvc.records_summary import Summary, SummaryRow
 from vmvc.spec import Experiment, Level
 from vmvc.watching import RunWatcher, Silent
 

@@ -12,7 +12,6 @@ from vmvc import likeness, results, runs, stats
 from vmvc.attempts import stops_of
 from vmvc.errors import Fault, InputError, ResultsError
 from vmvc.plan import Condition
-from vmvc.records import QuantityRecord, RunRecord
 from vmvc.records_compare import (
     ComparedRow,
     ComparedRun,
@@ -21,6 +20,7 @@ from vmvc.records_compare import (
     Unmatched,
     Verdict,
 )
+from vmvc.records_journal import QuantityRecord, RunRecord
 from vmvc.results import Cells
 from vmvc.rows import Cell
 

@@ -13,18 +13,11 @@ from pydantic.fields import FieldInfo
 from vmvc import results
 from vmvc.errors import EngineError
 from vmvc.host.description import SAYS
-from vmvc.records import (
-    ReadingRecord,
-    ResumeRecord,
-    RunRecord,
-    StopRecord,
-    Summary,
-    SummaryRow,
-    TrialRecord,
-)
 from vmvc.records_about import About
 from vmvc.records_claims import VerdictRecord
 from vmvc.records_compare import ComparedRuns
+from vmvc.records_journal import ReadingRecord, ResumeRecord, RunRecord, StopRecord, TrialRecord
+from vmvc.records_summary import Summary, SummaryRow
 from vmvc.registry import METRICS, metric_class
 
 Row = tuple[str, str, str, str]

@@ -35,8 +35,10 @@ from vmvc.lock import measuring
 from vmvc.manifest import digest, head_of, write_inputs
 from vmvc.needs import lacks
 from vmvc.plan import Condition, Plan, group_metrics
-from vmvc.records import FindingRecord, ResumeRecord, RunRecord, Summary, TrialRecord
+from vmvc.records import FindingRecord
 from vmvc.records_claims import VerdictRecord
+from vmvc.records_journal import ResumeRecord, RunRecord, TrialRecord
+from vmvc.records_summary import Summary
 from vmvc.runner import Bind, Campaign, Runner, Signals
 from vmvc.status import posted
 from vmvc.stopping import Stopping, rule_of

@@ -15,8 +15,9 @@ from vmvc import confinement, journal, results
 from vmvc.errors import ResultsError
 from vmvc.plan import Condition
 from vmvc.recorded import Make, Recorded, size
-from vmvc.records import RunRecord, Summary
 from vmvc.records_explain import Explained, ExplainedCell, ExplainedColumn, ExplainedRow, ExplainedTable
+from vmvc.records_journal import RunRecord
+from vmvc.records_summary import Summary
 from vmvc.runs import facts_of
 
 MOST: Final = 8

@@ -13,7 +13,7 @@ from vmvc.execution import plan_of
 from vmvc.loading import Loaded
 from vmvc.manifest import options_of
 from vmvc.plan import Condition, Plan
-from vmvc.records import QuantityRecord, RunRecord
+from vmvc.records_journal import QuantityRecord, RunRecord
 from vmvc.results import Cells, cells_of
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from vmvc.plan import Condition
-from vmvc.records import SummaryRow
 from vmvc.records_explain import ExplainedCell
+from vmvc.records_summary import SummaryRow
 from vmvc.units import show, show_bytes
 
 Make = Callable[["Recorded"], str]

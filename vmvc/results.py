@@ -17,17 +17,10 @@ from vmvc.comparisons import beaten_hosts, comparisons, trends
 from vmvc.errors import ResultsError, StorageError
 from vmvc.nesting import nested_of
 from vmvc.plan import Condition, Plan, show_level
-from vmvc.records import (
-    UNCLEAN,
-    FindingRecord,
-    QuantityRecord,
-    ReadingRecord,
-    RunRecord,
-    StopRecord,
-    Summary,
-    TrialRecord,
-)
+from vmvc.records import FindingRecord
 from vmvc.records_claims import VERDICTS, VerdictRecord
+from vmvc.records_journal import UNCLEAN, QuantityRecord, ReadingRecord, RunRecord, StopRecord, TrialRecord
+from vmvc.records_summary import Summary
 from vmvc.rows import Cell, flagged, row_of
 from vmvc.sheet import SheetWriter
 from vmvc.spec import Level, Trials

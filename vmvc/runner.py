@@ -32,12 +32,12 @@ from vmvc.contract import (
 from vmvc.errors import CleanupError, DeadlineExceeded, Interrupted, VmvcError
 from vmvc.journal import Journal
 from vmvc.plan import Condition, Plan, PlannedTrial
-from vmvc.records import (
+from vmvc.records import FindingRecord
+from vmvc.records_journal import (
     UNCLEAN,
     AbsentRecord,
     EventRecord,
     Failure,
-    FindingRecord,
     ReadingRecord,
     SeriesRecord,
     StopRecord,

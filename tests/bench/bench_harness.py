@@ -14,7 +14,7 @@ from vmvc.cli.progress import Quiet
 from vmvc.cli.text import write
 from vmvc.execution import plan_of, start
 from vmvc.plan import Plan
-from vmvc.records import TrialRecord
+from vmvc.records_journal import TrialRecord
 from vmvc.units import show_seconds
 
 MEGABYTE = 10**6

@@ -12,7 +12,9 @@ from typing import Final
 from vmvc import explain, results
 from vmvc.plan import Condition as Planned
 from vmvc.plan import show_level
-from vmvc.records import UNCLEAN, Comparison, FindingRecord, Summary, SummaryRow, Trend, TrialRecord
+from vmvc.records import FindingRecord
+from vmvc.records_journal import UNCLEAN, TrialRecord
+from vmvc.records_summary import Comparison, Summary, SummaryRow, Trend
 from vmvc.report import answer, growth, isolation, material, phases, surroundings, workloads
 from vmvc.report.amount import chance, scale, span
 from vmvc.report.figures import Cell, Part, Ratio, Slope

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from vmvc import __version__
 from vmvc.errors import Fault, InputError
-from vmvc.records import QuantityRecord
+from vmvc.records_journal import QuantityRecord
 from vmvc.report import frame
 from vmvc.report.amount import scale, span
 from vmvc.report.answer import FIRST
