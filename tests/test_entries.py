@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmvc import journal, results
+from vmvc import journal
 from vmvc.cli.progress import Quiet
+from vmvc.conditions import conditions_of
 from vmvc.errors import InputError
 from vmvc.execution import plan_of, resume, start
 from vmvc.loading import Loaded, loads
@@ -224,6 +225,6 @@ def test_a_run_has_rows_for_its_conditions_and_for_no_other(tmp_path: Path) -> N
     header = (finished.folder / "measurements.csv").read_text().splitlines()[0]
     assert header.endswith(",unit,guest.cpus,guest.memory,backends.fake.options.start")
     path = finished.folder / "journal.jsonl"
-    assert [one.id for one in results.conditions_of(journal.head(path))] == expected
+    assert [one.id for one in conditions_of(journal.head(path))] == expected
     again = resume(finished.folder, Quiet()).summary
     assert again.model_copy(update={"seal": finished.summary.seal}) == finished.summary

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from vmvc import confinement, journal, results
+from vmvc.conditions import conditions_of
 from vmvc.errors import ResultsError
 from vmvc.plan import Condition
 from vmvc.recorded import Make, Recorded, size
@@ -89,7 +90,7 @@ def _columns(head: RunRecord) -> tuple[Sequence[Condition], list[str]]:
     first: dict[str, Condition] = {}
     few: list[Condition] = []
     count = 0
-    for condition in results.conditions_of(head):
+    for condition in conditions_of(head):
         count += 1
         first.setdefault(condition.backend, condition)
         if count <= MOST:

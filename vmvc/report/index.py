@@ -18,7 +18,7 @@ from vmvc.report.charts_runs import history
 from vmvc.report.gather import COLOURS, LOG_FROM
 from vmvc.report.history import History, Point, Story, changes, history_of
 from vmvc.report.plain import clean
-from vmvc.results import number
+from vmvc.sheet import number
 from vmvc.units import show
 
 NAME: Final = "index.html"
