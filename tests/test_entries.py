@@ -15,9 +15,10 @@ from vmvc import journal
 from vmvc.cli.progress import Quiet
 from vmvc.conditions import conditions_of
 from vmvc.errors import InputError
-from vmvc.execution import plan_of, resume, start
+from vmvc.execution import resume, start
 from vmvc.loading import Loaded, loads
 from vmvc.plan import Plan
+from vmvc.planning import plan_of
 from vmvc.spec import Entry, Level, Trials
 
 FILES = Path(__file__).parent / "files"

@@ -17,9 +17,10 @@ from vmvc import attempts, checksums, journal, report, results, runs
 from vmvc.building import Source, load_experiment
 from vmvc.conditions import factors_of
 from vmvc.errors import Fault, InputError, MissingSdk, ResultsError
-from vmvc.execution import plan_of, start
+from vmvc.execution import start
 from vmvc.notebook import html_of
 from vmvc.plan import show_level
+from vmvc.planning import plan_of
 from vmvc.records import FindingRecord
 from vmvc.records_claims import VerdictRecord
 from vmvc.records_journal import RunRecord, TrialRecord

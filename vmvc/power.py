@@ -10,10 +10,10 @@ from vmvc import stats
 from vmvc.cells import Cells, cells_of
 from vmvc.errors import ResultsError
 from vmvc.estimate import estimate
-from vmvc.execution import plan_of
 from vmvc.loading import Loaded
 from vmvc.manifest import options_of
 from vmvc.plan import Condition, Plan
+from vmvc.planning import plan_of
 from vmvc.records_journal import QuantityRecord, RunRecord
 
 

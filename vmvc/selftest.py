@@ -19,8 +19,8 @@ from typing import Any, Final
 
 from vmvc import host, loading, owner
 from vmvc.contract import Backend, Finding, Guest, Preparation, Scalar, Severity, Tag
+from vmvc.engines import CHECK_TIMEOUT, PREPARE_TIMEOUT
 from vmvc.errors import EngineError, Interrupted, VmvcError
-from vmvc.execution import CHECK_TIMEOUT, PREPARE_TIMEOUT
 from vmvc.lock import measuring
 from vmvc.runner import Signals
 from vmvc.trial import Job, Outcome
