@@ -31,8 +31,9 @@ from vmvc.contract import (
     Tag,
 )
 from vmvc.errors import CleanupError, DeadlineExceeded, Interrupted, StepFailed, TrialError
+from vmvc.job import Job, Outcome
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
-from vmvc.trial import Job, Outcome, Trial
+from vmvc.trial import Trial
 from vmvc.worker import Worker, WorkerDied
 
 GUEST = Guest(

@@ -19,7 +19,8 @@ from vmvc.metrics.shutdown import Shutdown
 from vmvc.metrics.startup import Startup
 from vmvc.plan import Condition, Plan, PlannedTrial
 from vmvc.records_journal import TrialRecord
-from vmvc.runner import Campaign, Runner, Signals, Tally
+from vmvc.runner import Campaign, Runner, Tally
+from vmvc.signals import Signals
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp, Trials
 from vmvc.worker import Worker
 

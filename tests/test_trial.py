@@ -26,8 +26,9 @@ from vmvc.contract import (
     Tag,
 )
 from vmvc.errors import DeadlineExceeded, GuestDied, Interrupted, StepFailed, TrialError
+from vmvc.job import Job, Outcome
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
-from vmvc.trial import Job, Outcome, Trial
+from vmvc.trial import Trial
 
 GUEST = Guest(
     image=BUILT_IN_IMAGES["tiny"], cpus=1, memory=2**20, ready=ReadyHttp(http=Http(port=80, interval=0.001))

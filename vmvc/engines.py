@@ -11,7 +11,8 @@ from vmvc.contract import Backend, Finding, Guest, Preparation, Severity, Tag
 from vmvc.errors import EngineError, Interrupted, Unavailable
 from vmvc.loading import Loaded
 from vmvc.plan import Condition, Plan
-from vmvc.runner import Bind, Signals
+from vmvc.runner import Bind
+from vmvc.signals import Signals
 from vmvc.watching import RunWatcher
 from vmvc.worker import Worker
 

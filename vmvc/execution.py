@@ -38,7 +38,8 @@ from vmvc.records import FindingRecord
 from vmvc.records_claims import VerdictRecord
 from vmvc.records_journal import ResumeRecord, TrialRecord
 from vmvc.records_summary import Summary
-from vmvc.runner import Bind, Campaign, Runner, Signals
+from vmvc.runner import Bind, Campaign, Runner
+from vmvc.signals import Signals
 from vmvc.status import posted
 from vmvc.stopping import Stopping, rule_of
 from vmvc.tuning import Tuned, tuned

@@ -26,7 +26,7 @@ from vmvc.pace import Pace
 from vmvc.plan import Condition, Plan, PlannedTrial
 from vmvc.records import FindingRecord, Record
 from vmvc.records_journal import UNCLEAN, StopRecord, TrialRecord
-from vmvc.runner import Signals
+from vmvc.signals import Signals
 from vmvc.units import show_seconds
 from vmvc.watching import RunWatcher
 

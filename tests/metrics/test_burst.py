@@ -25,10 +25,11 @@ from vmvc.contract import (
     Tag,
 )
 from vmvc.errors import StepFailed
+from vmvc.job import Job
 from vmvc.metrics.burst import Burst, BurstOptions
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
 from vmvc.testing import MetricContract
-from vmvc.trial import Job, Trial
+from vmvc.trial import Trial
 
 GIB = 2**30
 GUEST = Guest(

@@ -25,11 +25,12 @@ from vmvc.contract import (
     Tag,
 )
 from vmvc.errors import Unavailable
+from vmvc.job import Job, Outcome
 from vmvc.metrics.density import Density, DensityOptions
 from vmvc.metrics.growth import CAPACITY, LINES, Before, Growth, Point
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
 from vmvc.testing import MetricContract
-from vmvc.trial import Job, Outcome, Trial
+from vmvc.trial import Trial
 
 MIB = 2**20
 GIB = 2**30
