@@ -25,7 +25,8 @@ from vmvc.factors import TRIALS, Factor, factors_of, judge_settings
 from vmvc.notation import Node, Place, shorten
 from vmvc.records_journal import recorded_options
 from vmvc.registry import backend_class, backend_kinds, metric_class, metric_names
-from vmvc.spec import BUILT_IN_IMAGES, MOST_NAMES, NAME, Factors, GuestSpec, Trials
+from vmvc.spec import BUILT_IN_IMAGES, NAME, Factors, GuestSpec, Trials
+from vmvc.spec_names import MOST_NAMES
 from vmvc.wording import did_you_mean
 
 
