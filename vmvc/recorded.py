@@ -38,6 +38,10 @@ class Recorded:
     def isolation(self) -> str:
         return self.ask("backends", self.condition.backend, "isolation")
 
+    @property
+    def emulated(self) -> bool:
+        return self.ask("backends", self.condition.backend, "facts", "emulated") == "yes"
+
     def ask(self, *path: str) -> str:
         """Return what run.json says there, as text, without counting it as a source; "" where nothing."""
         return _text(self._at(path))
