@@ -14,7 +14,9 @@ import pytest
 
 from vmvc import fleet as module
 from vmvc import worker as worker_module
-from vmvc.backends.fake import FakeBackend, FakeInstance, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_instance import FakeInstance
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.contract import (
     Finding,
     Guest,

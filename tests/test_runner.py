@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from vmvc import host, journal, worker
-from vmvc.backends.fake import FakeBackend, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.cli.progress import Quiet
 from vmvc.contract import Backend, Finding, Guest, Severity
 from vmvc.errors import CleanupError, Interrupted

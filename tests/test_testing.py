@@ -19,8 +19,10 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import ConfigDict, Field
 
-from vmvc.backends.fake import FakeBackend, FakeInstance, FakeOptions
+from vmvc.backends.fake import FakeBackend
 from vmvc.backends.fake_guest import Console as FakeConsole
+from vmvc.backends.fake_instance import FakeInstance
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.contract import (
     Absent,
     Backend,

@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from vmvc import worker as module
-from vmvc.backends.fake import FakeBackend, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.contract import Guest, Tag
 from vmvc.errors import DeadlineExceeded, ImageError, Interrupted
 from vmvc.job import Job, Outcome

@@ -10,7 +10,9 @@ import psutil
 import pytest
 
 from vmvc import cputimes, host
-from vmvc.backends.fake import FakeBackend, FakeInstance, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_instance import FakeInstance
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.contract import (
     Absent,
     Event,

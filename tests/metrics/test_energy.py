@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from vmvc import host
-from vmvc.backends.fake import FakeBackend, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.contract import Absent, Guest, Metric, MonotonicClock, Reading, Scene, Tag
 from vmvc.errors import GuestDied, Unavailable
 from vmvc.host.energy import counters, joules

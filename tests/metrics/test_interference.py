@@ -12,7 +12,9 @@ import pytest
 from pydantic import ValidationError
 
 from vmvc import host
-from vmvc.backends.fake import FakeBackend, FakeInstance, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_instance import FakeInstance
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.contract import Completed, Guest, Limits, Metric, MonotonicClock, Tag
 from vmvc.errors import GuestDied, VmvcError
 from vmvc.job import Job, Outcome

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from vmvc import cgroups, cputimes, host
-from vmvc.backends.fake import FakeInstance
+from vmvc.backends.fake_instance import FakeInstance
 from vmvc.contract import (
     Absent,
     Completed,
