@@ -11,11 +11,12 @@ from typing import Final
 
 import psutil
 
-from vmvc.backends.fake_guest import Console, RunningGuest, execute
+from vmvc.backends.fake_guest import RunningGuest, execute
 from vmvc.backends.fake_machine import look_up
 from vmvc.backends.fake_options import FakeDisk
 from vmvc.backends.fake_script import Scripted
 from vmvc.backends.held import Held, held_by
+from vmvc.backends.streams import Fed
 from vmvc.contract import Completed, DiskUsage, Guest, Instance, Marks, Processes, Tag
 from vmvc.errors import CleanupError, DeadlineExceeded, StepFailed, Unavailable
 
@@ -109,7 +110,7 @@ class FakeInstance(Instance):
         self._script.log("endpoint", self.tag.name)
         return "127.0.0.1", self._state()[1][port]
 
-    def console(self) -> Console:
+    def console(self) -> Fed:
         self._script.log("console", self.tag.name)
         if self._running is None:
             raise Unavailable(f"{self.tag.name} was not started by this process", hint="start it here")

@@ -17,7 +17,7 @@ from tests.real.lab import machine_virtualbox
 from vmvc.backends.virtualbox import VirtualBoxBackend, VirtualBoxOptions
 from vmvc.contract import Guest
 from vmvc.errors import StepFailed
-from vmvc.testing.lives import new_tag
+from vmvc.testing.handles import new_tag
 
 EFER, SVME = 0xC0000080, 1 << 12
 """The register by which a hypervisor takes AMD-V for itself, and its bit."""

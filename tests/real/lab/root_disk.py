@@ -13,7 +13,7 @@ from vmvc.contract import Guest, MonotonicClock
 from vmvc.images import debian, tiny, vdi_boot
 from vmvc.probes import wait
 from vmvc.spec import Http, ReadyHttp, RecipeImage
-from vmvc.testing.lives import new_tag
+from vmvc.testing.handles import new_tag
 
 LOOKS = 'grep " / " /proc/mounts; cat /etc/from; echo mine >/own; sync'
 
