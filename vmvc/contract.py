@@ -307,7 +307,7 @@ class Guest:
     address: str | None = None
     """Where the host reaches the machine's ports; ``None``: the backend finds out."""
     ssh: Ssh | None = None
-    """How commands get into the machine by SSH; ``None``: only by the backend's own way."""
+    """How commands get into a machine by SSH; ``None``: only by the backend's own way."""
     reach: tuple[int, ...] = ()
     """Guest ports that metrics must reach from the host."""
 
@@ -338,6 +338,12 @@ class Guest:
             case _:
                 probed = ()
         return tuple(dict.fromkeys((*probed, *self.reach)))
+
+    @property
+    def forwarded(self) -> tuple[int, ...]:
+        """Ports of a machine that the host must reach: those, and the one by which commands get in."""
+        ssh = () if self.ssh is None else (self.ssh.port,)
+        return tuple(dict.fromkeys((*self.ports, *ssh)))
 
 
 @dataclass(frozen=True, slots=True)

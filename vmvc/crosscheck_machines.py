@@ -8,7 +8,7 @@ from vmvc.contract import Backend
 from vmvc.errors import Fault
 from vmvc.factors import Factor
 from vmvc.notation import Node, Place
-from vmvc.spec_machine import BROUGHT, MACHINE
+from vmvc.spec_machine import BROUGHT, MACHINE, REACHED
 
 Settings = Mapping[str, tuple[Place, Node | None]]
 """Backends of the file by name: place and settings."""
@@ -41,7 +41,7 @@ class Machines:
     def swept(self, factor: Factor, backends: Sequence[str]) -> Iterator[Fault]:
         """Yield what is wrong with sweeping a setting of the guest."""
         key = factor.keys[0]
-        if key in MACHINE:
+        if key in REACHED:
             what = f"factors: {factor.path!r} cannot be swept"
             tip = "give each machine a backend of its own: NAME: {kind: KIND, guest: {machine: NAME}}"
             yield self._fault(what, factor.place, tip)
