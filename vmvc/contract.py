@@ -19,8 +19,8 @@ from typing import Any, ClassVar, Final, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from vmvc.errors import Fault, InputError, Unavailable
-from vmvc.spec import Image, Ready, ReadyHttp, ReadyTcp
-from vmvc.spec_machine import Ssh
+from vmvc.spec import DiskImage, Image, Ready, ReadyHttp, ReadyTcp
+from vmvc.spec_machine import OWN_PORT, USUAL_PORT, Ssh
 
 Scalar = str | int | float | bool
 """A fact: what ``describe`` and ``prepare`` record."""
@@ -342,8 +342,20 @@ class Guest:
     @property
     def forwarded(self) -> tuple[int, ...]:
         """Ports of a machine that the host must reach: those, and the one by which commands get in."""
-        ssh = () if self.ssh is None else (self.ssh.port,)
+        ssh = () if self.ssh_port is None else (self.ssh_port,)
         return tuple(dict.fromkeys((*self.ports, *ssh)))
+
+    @property
+    def brings_ssh(self) -> bool:
+        """Say whether the machine is a user's, or boots a disk of the user's: its SSH server is its own."""
+        return self.machine is not None or isinstance(self.image, DiskImage)
+
+    @property
+    def ssh_port(self) -> int | None:
+        """The port by which commands get in by SSH; ``None`` where they do not."""
+        if self.ssh is None:
+            return None
+        return self.ssh.port or (USUAL_PORT if self.brings_ssh else OWN_PORT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,14 @@ MACHINE: Final = ("machine", "attach", "address")
 """Keys of ``guest`` that are about a machine that exists already; the first names it."""
 REACHED: Final = (*MACHINE, "ssh")
 """Those, and how commands get into one: of no use to another machine, and no setting to compare."""
+USERS: Final = ("user", "key")
+"""Keys of ``guest.ssh`` that mean nothing to a machine of an image: vmvc brings both."""
 BROUGHT: Final = ("image", "cpus", "memory", "pids", "command", "env", "boot")
 """Keys of ``guest`` that mean nothing to such a machine: it brings these along."""
+
+USUAL_PORT: Final = 22
+OWN_PORT: Final = 60022
+"""Where vmvc's own server answers in a machine of an image, which may have another at the usual port."""
 
 MachineName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9:]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?$")]
@@ -33,7 +39,12 @@ class Ssh(Model):
         pattern=r"^[A-Za-z_][A-Za-z0-9_.@-]{0,63}$",
         description="The user in a machine or disk of yours; by default the one that ssh chooses.",
     )
-    port: int = Field(default=22, ge=1, le=65535, description="The port in the machine.")
+    port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description=f"The port in the machine; by default {USUAL_PORT}, in a machine of an image {OWN_PORT}.",
+    )
     key: str | None = Field(
         default=None,
         min_length=1,

@@ -80,9 +80,9 @@ class Ssh:
                 *(*self._login.client(), "-M", "-S", str(self._connection.socket), "-p", str(port)),
                 *(*self._login.options(f"ConnectTimeout={patience}"), "--", host, *self._login.held()),
             ]
-            left = deadline - time.monotonic()
+            began = time.monotonic()
             try:
-                self._connection.open(command, max(0.0, left))
+                self._connection.open(command, max(0.0, deadline - began))
             except Refused as error:
                 if not (self._login.waits and error.silent and self._alive()):
                     raise self._shut_out(error, host, port) from error
@@ -91,7 +91,8 @@ class Ssh:
                 raise DeadlineExceeded(what, hint=self._late()) from error
             else:
                 return
-            patience *= 2
+            if time.monotonic() >= began + patience:
+                patience *= 2
             time.sleep(min(_AGAIN, max(0.0, deadline - time.monotonic())))
 
     def _late(self) -> str:

@@ -13,7 +13,6 @@ from vmvc import images
 from vmvc.backends import ssh_connection
 from vmvc.contract import Guest
 from vmvc.errors import Fault, InputError
-from vmvc.spec import DiskImage
 
 MARK: Final = "VMVC_COMMAND"
 """Variable in the environment of every command, by which one that does not end is found inside."""
@@ -32,6 +31,9 @@ def check(guest: Guest) -> None:
     if not ssh_connection.there():
         raise InputError(Fault("guest.ssh needs the OpenSSH client", hint="install it: openssh-client"))
     key = _key(guest)
+    if not guest.brings_ssh and (key is not None or guest.ssh.user is not None):
+        what = "guest.ssh names a user or a key, and the machine is of an image, in which vmvc has its own"
+        raise InputError(Fault(what, hint="remove user and key"))
     if key is not None and not key.is_file():
         what = f"the private key of guest.ssh.key is not there: {key}"
         hint = "correct the path, or leave it out for the keys that ssh finds itself"
@@ -103,10 +105,12 @@ class Login:
 def into_machine(guest: Guest, name: str) -> Login:
     """Return how a user's machine is entered; its host key is kept by ``name``, not by address."""
     assert guest.ssh is not None
+    assert guest.ssh_port is not None
+    port = guest.ssh_port
     known, alias = images.cache_dir() / "machines" / "known_hosts", f"vmvc-{name}"
     forget = f"ssh-keygen -f {shlex.quote(str(known))} -R {alias}"
     changed = f"if the machine was installed anew, forget the old key: {forget}"
-    return Login(guest.ssh.port, guest.ssh.user, _key(guest), known, alias, changed)
+    return Login(port, guest.ssh.user, _key(guest), known, alias, changed)
 
 
 def into_made(guest: Guest, folder: Path) -> Login:
@@ -118,10 +122,11 @@ def into_made(guest: Guest, folder: Path) -> Login:
     Raises: ImageError.
     """
     assert guest.ssh is not None
-    port = guest.ssh.port
+    assert guest.ssh_port is not None
+    port = guest.ssh_port
     another = f"another program answers there: let nothing else in the guest use port {port}, or name another"
     changed = f"{another} in guest.ssh.port"
-    if isinstance(guest.made.image, DiskImage):
+    if guest.brings_ssh:
         known = folder / "known_hosts"
         return Login(port, guest.ssh.user, _key(guest), known, "vmvc", changed, waits=True)
     own = images.keys()

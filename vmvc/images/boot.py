@@ -85,7 +85,7 @@ def bootable(guest: Guest) -> Bootable:
     chosen, program = kernel(), busybox()
     command = initramfs.command(_launch(guest, root, "" if in_memory else ROOT_DEVICES))
     append = " ".join((*APPEND, *(SYSTEMD if systemd else ())))
-    ssh = None if guest.ssh is None else sshd.part(guest.ssh.port)
+    ssh = None if guest.ssh_port is None else sshd.part(guest.ssh_port)
     digest = cache.digest_of(
         *(root.digest, chosen.digest, cache.digest_of_file(program), initramfs.digest(), append),
         *(hashlib.sha256(command).hexdigest(), *((ssh.digest,) if ssh else ())),
