@@ -177,16 +177,19 @@ def test_who_has_another_key_is_refused(own_cache: Path, name: str, what: str, c
 def test_an_ssh_server_of_the_image_has_port_22_for_itself() -> None:
     sshd = ("sh", "-c", "mkdir -p /run/sshd; exec /usr/sbin/sshd -D -e")
     image = RecipeImage(base="debian:bookworm", packages=("openssh-server",))
-    greeted = ReadyTcp(tcp=Tcp(port=22, expect="SSH-2.0-OpenSSH"))
+    greeted = ReadyTcp(tcp=Tcp(port=22, expect="SSH-2.0-OpenSSH", interval=2.0))
     with started(replace(DEBIAN, image=image, command=sshd, ready=greeted)) as instance:
-        probes.wait(greeted, instance, None, CLOCK, CLOCK.now() + 180 * 10**9)
+        tap = ConsoleTap(instance.console(), CLOCK)
+        probes.wait(greeted, instance, tap, CLOCK, CLOCK.now() + 180 * 10**9)
         assert instance.run(("true",), timeout=60).returncode == 0
+        tap.close()
 
 
 def test_a_server_that_ends_says_so_on_the_console() -> None:
     with started(replace(TINY, ssh=Ssh(port=2222))) as instance:
         tap = ConsoleTap(instance.console(), CLOCK)
-        instance.run(("pkill", "-o", "dropbear"), timeout=120)
+        parent = "$(awk '/^PPid/ { print $2 }' \"/proc/$PPID/status\")"
+        assert instance.run(("sh", "-c", f"kill {parent}"), timeout=120).returncode == 0
         ended = ReadyConsole(console=Console(pattern="vmvc: the SSH server at port 2222 ended: .*signal"))
         probes.wait(ended, instance, tap, CLOCK, CLOCK.now() + 30 * 10**9)
         tap.close()

@@ -99,7 +99,11 @@ power_button() {
 
 late() {
   power_button
-  [ ! -e /vmvc/ssh ] || /vmvc/ssh-serve &
+  # Commands come one way: by SSH where the guest asks for that.
+  if [ -e /vmvc/ssh ]; then
+    load_virtio '0x0004 0x0005'
+    exec /vmvc/ssh-serve
+  fi
   # Where the machine has no virtio serial port, the kernel's arguments name another for commands.
   read -r arguments </proc/cmdline
   for argument in $arguments; do
