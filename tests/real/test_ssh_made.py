@@ -149,10 +149,10 @@ def _changed(name: str) -> Callable[[object], None]:
     """Return what replaces one of the cache's keys by that of another cache."""
 
     def change(_: object) -> None:
-        folder = images.keys().folder
+        folder = images.ssh_keys().folder
         kept = {path.name: path.read_bytes() for path in folder.iterdir()}
         shutil.rmtree(folder)
-        images.keys()
+        images.ssh_keys()
         for other, content in kept.items():
             if not other.startswith(name):
                 (folder / other).write_bytes(content)
@@ -211,14 +211,14 @@ def of_disk(disk: Path, ssh: Ssh) -> Guest:
 
 
 def test_a_disk_of_ones_own_is_entered_with_ones_own_key(disk: Path) -> None:
-    with started(of_disk(disk, Ssh(user="root", key=str(images.keys().private)))) as instance:
+    with started(of_disk(disk, Ssh(user="root", key=str(images.ssh_keys().private)))) as instance:
         done = instance.run(("sh", "-c", "echo out; echo err >&2; exit 3"), timeout=180)
         assert (done.returncode, done.stdout, done.stderr) == (3, b"out\n", b"err\n")
         _ends_with_its_children(instance)
 
 
 def test_a_disk_without_an_ssh_server_says_what_is_missing(disk: Path) -> None:
-    ssh = Ssh(user="root", key=str(images.keys().private), port=2222)
+    ssh = Ssh(user="root", key=str(images.ssh_keys().private), port=2222)
     with started(of_disk(disk, ssh)) as instance:
         with pytest.raises(DeadlineExceeded, match="did not let 'true' in by SSH within 20 s") as late:
             instance.run(("true",), timeout=20)
@@ -251,7 +251,7 @@ def test_a_users_key_is_for_users_machines() -> None:
 
 @pytest.mark.parametrize("name", ["key", "host", "."])
 def test_keys_that_others_may_read_are_not_used(own_cache: Path, name: str) -> None:
-    path = images.keys().folder / name
+    path = images.ssh_keys().folder / name
     path.chmod(path.stat().st_mode | 0o040)
     found = refusal(TINY)
     assert isinstance(found, ImageError)
@@ -261,12 +261,12 @@ def test_keys_that_others_may_read_are_not_used(own_cache: Path, name: str) -> N
 
 @pytest.mark.parametrize("name", ["key", "known_hosts"])
 def test_keys_that_are_not_whole_are_not_used(own_cache: Path, name: str) -> None:
-    folder = images.keys().folder
+    folder = images.ssh_keys().folder
     (folder / name).unlink()
     found = refusal(TINY)
     assert f"{folder / name} is missing" in found.what
     shutil.rmtree(folder)
-    images.keys()
+    images.ssh_keys()
 
 
 def test_a_cache_that_cannot_be_written_is_told(own_cache: Path) -> None:
@@ -277,7 +277,7 @@ def test_a_cache_that_cannot_be_written_is_told(own_cache: Path) -> None:
     assert "VMVC_CACHE" in found.hint
 
 
-ASK = "from vmvc import images; print(images.keys().public.strip())"
+ASK = "from vmvc import images; print(images.ssh_keys().public.strip())"
 
 
 def test_keys_are_made_once_however_many_ask(own_cache: Path) -> None:
@@ -285,7 +285,7 @@ def test_keys_are_made_once_however_many_ask(own_cache: Path) -> None:
         subprocess.Popen([sys.executable, "-c", ASK], stdout=subprocess.PIPE, text=True) for _ in range(4)
     ]
     told = {one.communicate()[0] for one in asking}
-    assert told == {images.keys().public}
+    assert told == {images.ssh_keys().public}
     assert {one.returncode for one in asking} == {0}
 
 
@@ -326,7 +326,7 @@ def test_no_private_key_is_in_what_a_run_leaves(tmp_path: Path) -> None:
 
 def _secrets() -> Sequence[bytes]:
     """Return what is private in both keys, as text and as bytes."""
-    own = images.keys()
+    own = images.ssh_keys()
     lines = own.private.read_bytes().splitlines()
     return [*lines[1:-1], own.host[-64:-32], own.host[-64:-32].hex().encode()]
 

@@ -129,7 +129,7 @@ def into_made(guest: Guest, folder: Path) -> Login:
     if guest.brings_ssh:
         known = folder / "known_hosts"
         return Login(port, guest.ssh.user, _key(guest), known, "vmvc", changed, waits=True)
-    own = images.keys()
+    own = images.ssh_keys()
     return Login(
         *(port, "root", own.private, own.known_hosts, images.HOST_ALIAS, changed),
         first=False,

@@ -14,7 +14,7 @@ from vmvc.images.docker import docker_image, remove_docker_image
 from vmvc.images.folder import discard_unpacked, unpacked
 from vmvc.images.initramfs import MACHINE_LINES, OWN_DISK_LINES, OWN_DISK_SILENT
 from vmvc.images.keys import ALIAS as HOST_ALIAS
-from vmvc.images.keys import keys
+from vmvc.images.keys import ssh_keys
 from vmvc.images.removal import Removed, remove
 from vmvc.images.root import RootFs, command_of, root_filesystem
 from vmvc.images.vdi import Vdi, VdiBoot, discard_vdi_boot, vdi_boot
@@ -39,10 +39,10 @@ __all__ = [
     "discard_vdi_boot",
     "docker_image",
     "emulated_clock",
-    "keys",
     "remove",
     "remove_docker_image",
     "root_filesystem",
+    "ssh_keys",
     "unpacked",
     "vdi_boot",
 ]

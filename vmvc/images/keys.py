@@ -53,7 +53,7 @@ class Keys:
         return cache.digest_of(self.public, self.known_hosts.read_text())
 
 
-def keys() -> Keys:
+def ssh_keys() -> Keys:
     """Return the keys, made where the cache has none.
 
     Raises: ImageError where they cannot be made or read, or others may read them.

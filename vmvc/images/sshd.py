@@ -12,7 +12,7 @@ from typing import Final
 from vmvc.images import cache, cpio
 from vmvc.images.archive import file, folder, link
 from vmvc.images.dropbear import LOADER, dropbear
-from vmvc.images.keys import keys
+from vmvc.images.keys import ssh_keys
 
 _HOME: Final = "vmvc/ssh"
 _ROOM: Final = "/run/vmvc/room"
@@ -44,7 +44,7 @@ def part(port: int) -> Part:
 
     Raises: ImageError.
     """
-    server, own = dropbear(), keys()
+    server, own = dropbear(), ssh_keys()
     unit = _UNIT.format(room=_ROOM)
     units = "vmvc/run/systemd/system"
     items = [
