@@ -33,6 +33,8 @@ BEYOND_A_SCHEMA: Final = {
     "factor-paths": "a path is text to a schema; it knows only its form",
     "factor-that-a-backend-fixes": "two places of the file together",
     "until-of-something-else": "metrics refer to another place",
+    "ssh": "settings of guest, images and backends together",
+    "ssh-unused": "settings of guest and backends together",
     "machines-swept": "settings of a backend and factors together",
     "unknown-images": "names refer to other places",
     "unknown-plug-ins": "third parties may add kinds and metrics",

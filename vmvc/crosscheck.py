@@ -84,7 +84,7 @@ class _Check:
             *(name for name, _, _ in (root.get("images") or Node((1, 1), {})).items()),
             *BUILT_IN_IMAGES,
         )
-        self._machines = Machines(root.get("guest"), self._backends, source)
+        self._machines = Machines(root, self._backends, source)
 
     def _report(self, place: Place, what: str, hint: str) -> None:
         self.found.faults.append(Fault(what, self._source, *place, hint=hint))

@@ -1,4 +1,4 @@
-"""A tree of nodes -> the faults around machines that exist already: ``guest.machine``."""
+"""A tree of nodes -> the faults around machines that exist already, and around the way into any by SSH."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vmvc.contract import Backend
 from vmvc.errors import Fault
 from vmvc.factors import Factor
 from vmvc.notation import Node, Place
-from vmvc.spec_machine import BROUGHT, MACHINE
+from vmvc.spec_machine import BROUGHT, MACHINE, REACHED, USERS
 
 Settings = Mapping[str, tuple[Place, Node | None]]
 """Backends of the file by name: place and settings."""
@@ -17,8 +17,9 @@ Settings = Mapping[str, tuple[Place, Node | None]]
 class Machines:
     """Which backend runs which machine, and what is wrong with that; each fault once, at its place."""
 
-    def __init__(self, guest: Node | None, backends: Settings, source: str) -> None:
-        self._guest = guest
+    def __init__(self, root: Node, backends: Settings, source: str) -> None:
+        self._guest = root.get("guest")
+        self._images = root.get("images")
         self._backends = backends
         self._source = source
 
@@ -37,11 +38,12 @@ class Machines:
             yield from self._block(f"backends.{name}.guest", self._own(name), machine)
             if machine is not None and name in classes:
                 yield from self._of_backend(name, machine, classes[name])
+        yield from self._logins()
 
     def swept(self, factor: Factor, backends: Sequence[str]) -> Iterator[Fault]:
         """Yield what is wrong with sweeping a setting of the guest."""
         key = factor.keys[0]
-        if key in MACHINE:
+        if key in REACHED:
             what = f"factors: {factor.path!r} cannot be swept"
             tip = "give each machine a backend of its own: NAME: {kind: KIND, guest: {machine: NAME}}"
             yield self._fault(what, factor.place, tip)
@@ -90,6 +92,34 @@ class Machines:
                 attach.place,
                 "use http, tcp or exec in guest.ready",
             )
+
+    def _logins(self) -> Iterator[Fault]:
+        """Yield users and keys for machines of images, which have vmvc's, and what nobody makes use of."""
+        told, used = set(), not self._backends
+        for name in self._backends:
+            ssh, image = self._ssh(name), _get(self._own(name), "image") or _get(self._guest, "image")
+            used = used or ssh is _get(self._guest, "ssh")
+            made = "tiny" if image is None else image.text or ""
+            if (
+                ssh is None
+                or self.named(name) is not None
+                or _get(_get(self._images, made), "disk") is not None
+            ):
+                continue
+            for key, place in ssh.keys.items():
+                if key in USERS and place not in told:
+                    told.add(place)
+                    what = f"ssh.{key} is for a machine or a disk of yours: in one of the image {made!r} vmvc"
+                    yield self._fault(f"{what} has a {key} of its own", place, f"remove {key}")
+        if not used and self._guest is not None:
+            what = "guest: ssh is of no use, as every backend has a machine, an image or an ssh of its own"
+            yield self._fault(what, self._guest.keys["ssh"], "put it beside those, or remove it")
+
+    def _ssh(self, backend: str) -> Node | None:
+        """Return the node that says how commands get in on a backend: see ``spec_machine.merged``."""
+        own = self._own(backend)
+        other = _get(own, "machine") or (_get(own, "image") and _get(self._guest, "machine"))
+        return _get(own, "ssh") or (None if other else _get(self._guest, "ssh"))
 
     def _own(self, backend: str) -> Node | None:
         return _get(self._backends[backend][1], "guest")

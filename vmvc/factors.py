@@ -22,7 +22,7 @@ from vmvc.complaints import Schema, judge, schemas_at
 from vmvc.errors import Fault
 from vmvc.notation import MOST, Node, Place, shorten
 from vmvc.spec import MOST_FACTORS, Level
-from vmvc.spec_machine import MACHINE
+from vmvc.spec_machine import REACHED
 from vmvc.spec_model import FACTOR_PATH
 from vmvc.wording import PATHS, PATTERNS, did_you_mean
 
@@ -177,7 +177,7 @@ class _Settings:
         if any(_one_value(one) for one in found):
             return None
         paths = [(*self._path, *keys) for keys in dict.fromkeys(_paths(schema, ()))]
-        known = [".".join(path) for path in paths if path[:1] != ("guest",) or path[1] not in MACHINE]
+        known = [".".join(path) for path in paths if path[:1] != ("guest",) or path[1] not in REACHED]
         if found:
             what, hint = f"factors: {shorten(factor.path)!r} is no single value", did_you_mean("", known)
         else:

@@ -106,6 +106,7 @@ class Loaded:
             env=spec.env,
             boot=spec.boot,
             folder=self.folder,
+            ssh=spec.ssh,
             reach=tuple(dict.fromkeys(port for metric in self.metrics for port in metric.ports())),
         )
 

@@ -71,7 +71,10 @@ _MACHINE: Final = (
 )
 _ATTACH: Final = "The machine runs already: only observe it, neither start nor stop it."
 _ADDRESS: Final = "Where this host reaches the machine's ports; by default the backend finds out."
-_SSH: Final = "Run commands in the machine by SSH; `{}` takes all from ssh's own configuration."
+_SSH: Final = (
+    "Run commands in a machine by SSH. In one of an image, vmvc brings server and key: `{}`. In a machine or "
+    "disk of yours, `{}` takes all from ssh's own configuration."
+)
 
 
 class GuestSpec(Model):

@@ -10,30 +10,48 @@ from pydantic_core import PydanticCustomError
 
 from vmvc.spec_model import Model
 
-MACHINE: Final = ("machine", "attach", "address", "ssh")
+MACHINE: Final = ("machine", "attach", "address")
 """Keys of ``guest`` that are about a machine that exists already; the first names it."""
+REACHED: Final = (*MACHINE, "ssh")
+"""Those, and how commands get into one: of no use to another machine, and no setting to compare."""
+USERS: Final = ("user", "key")
+"""Keys of ``guest.ssh`` that mean nothing to a machine of an image: vmvc brings both."""
 BROUGHT: Final = ("image", "cpus", "memory", "pids", "command", "env", "boot")
 """Keys of ``guest`` that mean nothing to such a machine: it brings these along."""
+
+USUAL_PORT: Final = 22
+OWN_PORT: Final = 60022
+"""Where vmvc's own server answers in a machine of an image, which may have another at the usual port."""
 
 MachineName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
 Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9:]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?$")]
 
 
 class Ssh(Model):
-    """How commands get into the machine: by the OpenSSH client of this host, with its configuration."""
+    """How commands get into the machine: by the OpenSSH client of this host.
+
+    Into a machine that the user has, or that boots a disk of the user's, with the user's configuration; into
+    one of another image with a key of vmvc's own.
+    """
 
     user: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z_][A-Za-z0-9_.@-]{0,63}$",
-        description="The machine's user; by default the one that ssh chooses.",
+        description="The user in a machine or disk of yours; by default the one that ssh chooses.",
     )
-    port: int = Field(default=22, ge=1, le=65535, description="The machine's port.")
+    port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description=f"The port in the machine; by default {USUAL_PORT}, in a machine of an image {OWN_PORT}.",
+    )
     key: str | None = Field(
         default=None,
         min_length=1,
         max_length=4096,
         pattern=r"^[^\x00]+$",
-        description="File of the private key, relative to the experiment; by default those that ssh finds.",
+        description="File of the private key for a machine or disk of yours, relative to the experiment; by "
+        "default those that ssh finds.",
         examples=["~/.ssh/id_ed25519"],
     )
 
@@ -73,9 +91,9 @@ def merged(guest: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """
     dropped: tuple[str, ...] = ()
     if own.get("machine") is not None:
-        dropped = (*MACHINE, *BROUGHT)
-    elif own.get("image") is not None:
-        dropped = MACHINE
+        dropped = (*REACHED, *BROUGHT)
+    elif own.get("image") is not None and guest.get("machine") is not None:
+        dropped = REACHED
     return {
         **{key: value for key, value in guest.items() if key not in dropped},
         **{key: value for key, value in own.items() if value is not None},

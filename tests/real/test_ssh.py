@@ -240,13 +240,14 @@ CONNECTS = """
 import secrets, sys, time
 from pathlib import Path
 from vmvc.backends.ssh import Ssh as Way
+from vmvc.backends.ssh_login import into_machine
 from vmvc.contract import Guest
 from vmvc.spec import Exec, ReadyExec
 from vmvc.spec_machine import Ssh
 port, key = int(sys.argv[1]), sys.argv[2]
 ssh = Ssh(user="root", port=port, key=key)
 guest = Guest(None, None, None, ReadyExec(exec=Exec(command=("true",))), machine="x", ssh=ssh)
-way = Way(guest, secrets.token_hex(8), lambda asked: ("127.0.0.1", asked))
+way = Way(into_machine(guest, secrets.token_hex(8)), lambda asked: ("127.0.0.1", asked), lambda: True)
 way.run(("true",), timeout=20, stdin=b"")
 print("connected", flush=True)
 time.sleep(60)

@@ -25,15 +25,15 @@ def forward(address: str, seconds: float) -> Connection:
         raise OSError("ssh is not installed here (openssh-client)")
     connection = Connection()
     far = parts.path if parts.path not in ("", "/") else SOCKET
-    arguments = [
-        *("-L", f"{connection.socket}:{far}", "-S", "none"),
+    command = [
+        *("ssh", "-L", f"{connection.socket}:{far}", "-S", "none"),
         *ssh_connection.options("ExitOnForwardFailure=yes", f"ConnectTimeout={max(1, round(seconds))}"),
         *(("-p", str(parts.port)) if parts.port else ()),
         *(("-l", unquote(parts.username)) if parts.username else ()),
-        *("--", parts.hostname or ""),
+        *("--", parts.hostname or "", "cat"),
     ]
     try:
-        connection.open(arguments, seconds)
+        connection.open(command, seconds)
     except Refused as error:
         hint = error.hint or "connect once by hand, and compare the key"
         raise OSError(f"{error}; {hint}") from error

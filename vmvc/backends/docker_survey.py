@@ -102,6 +102,13 @@ def differences(guest: Guest, info: Mapping[str, Any]) -> Iterable[Finding]:
             "a container has no boot: it runs its command directly, whatever guest.boot says",
             "compare with boot: command, so that both run the same",
         )
+    if guest.ssh is not None:
+        yield Finding(
+            "docker.ssh",
+            Severity.INFO,
+            "a container needs no SSH: its engine runs commands in it, whatever guest.ssh says",
+            "remember that a command by SSH takes longer by the way there (workload tells how long)",
+        )
     if guest.made.cpus > info["NCPU"]:
         yield Finding(
             "docker.cpus",

@@ -12,7 +12,7 @@ import psutil
 from pydantic import Field
 
 from vmvc import images, owner
-from vmvc.backends import libvirt_disk, libvirt_files, libvirt_host, libvirt_survey
+from vmvc.backends import libvirt_disk, libvirt_files, libvirt_host, libvirt_survey, ssh_login
 from vmvc.backends.held import held
 from vmvc.backends.libvirt_connection import EMBED, SYSTEM, Drivers, root_of
 from vmvc.backends.libvirt_definition import Definition
@@ -156,6 +156,7 @@ class LibvirtBackend(Backend):
             got = show_bytes(guest.made.memory)
             what = f"guest.memory is more than the host's {show_bytes(there)}, got {got}"
             raise InputError(Fault(what, hint="lower guest.memory"))
+        ssh_login.check(guest)
         bootable = images.bootable(guest)
         if bootable.kernel is None and hardware.machine == MICROVM:
             raise InputError(
@@ -186,7 +187,7 @@ class LibvirtBackend(Backend):
             **bootable.facts,
             **({"kernel_arguments": boot.append} if boot.kernel is not None else {}),
             "image_digest": bootable.digest,
-            "commands": boot.channel,
+            "commands": "ssh" if guest.ssh is not None else boot.channel,
             "domain_xml": xml,
             "command_line": command_line,
         }

@@ -51,6 +51,10 @@ class Files:
         self._listening: dict[Path, socket.socket] = {}
 
     @property
+    def folder(self) -> Path:
+        return self._folder
+
+    @property
     def overlay(self) -> Path:
         return self._folder / "disk.qcow2"
 

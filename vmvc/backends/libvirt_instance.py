@@ -19,6 +19,8 @@ from vmvc.backends.libvirt_connection import SYSTEM, Domain, Drivers, log_of, ro
 from vmvc.backends.libvirt_domain import Boot, Hardware, Places, domain_xml, mac
 from vmvc.backends.libvirt_files import Files
 from vmvc.backends.libvirt_process import Process
+from vmvc.backends.ssh import Ssh
+from vmvc.backends.ssh_login import into_made
 from vmvc.backends.streams import Pump, drained
 from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Limits, Marks, Processes, Tag
 from vmvc.errors import (
@@ -72,7 +74,7 @@ class LibvirtInstance(Instance):
         self._xml = ""
         self._domain: Domain | None = None
         self._console: Pump | None = None
-        self._channel: InitChannel | Agent | None = None
+        self._channel: InitChannel | Agent | Ssh | None = None
         self._process: Process | None = None
         self._endpoints: Mapping[int, int] = {}
         self._daemons: tuple[int, ...] | None = None
@@ -110,12 +112,14 @@ class LibvirtInstance(Instance):
 
     def start(self) -> None:
         domain, _, places = self._launch(paused=False)
-        if self._prepared is not None and self._prepared.boot.channel == "init":
+        if self.guest.ssh is not None:
+            self._channel = Ssh(into_made(self.guest, self._files.folder), self.endpoint, self.alive)
+        elif self._prepared is not None and self._prepared.boot.channel == "init":
             self._channel = InitChannel(self._files.accept(places.channel))
         elif self._prepared is not None and self._prepared.boot.channel == "agent":
             self._channel = Agent(domain, self.guest.env, self.alive)
         with suppress(GuestDied):
-            for port in self.guest.ports:
+            for port in self.guest.forwarded:
                 refusal = self._monitor(f"hostfwd_add hostnet0 tcp:127.0.0.1:0-:{port}")
                 if refusal:
                     raise StepFailed(
@@ -144,7 +148,7 @@ class LibvirtInstance(Instance):
         if self._channel is None:
             raise Unavailable(
                 "this guest offers no way to run a command in it",
-                hint="use an image of vmvc's own, or one with qemu-guest-agent and boot: systemd",
+                hint="let commands in by SSH: guest.ssh",
             )
         with self._blaming_the_end():
             return self._channel.run(argv, timeout=timeout, stdin=stdin)

@@ -21,6 +21,7 @@ from vmvc.backends.libvirt_inside import Inside, listens, qemu_of
 from vmvc.backends.libvirt_process import Process
 from vmvc.backends.libvirt_uri import here
 from vmvc.backends.ssh import Ssh
+from vmvc.backends.ssh_login import into_machine
 from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Processes, Tag
 from vmvc.errors import (
     CleanupError,
@@ -282,7 +283,7 @@ class LibvirtMachine(Instance):
         """
         machine = self._found()
         if self.guest.ssh is not None:
-            return Ssh(self.guest, machine.uuid, self.endpoint)
+            return Ssh(into_machine(self.guest, machine.uuid), self.endpoint, self.alive)
         if machine.driver == "LXC" and self._process is not None:
             return Inside(self._process.pid)
         if machine.driver == "QEMU" and self._defined().agent:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from vmvc.backends import ssh
+from vmvc.backends import ssh_login
 from vmvc.backends.libvirt_connection import Connection
 from vmvc.backends.libvirt_definition import Definition
 from vmvc.backends.libvirt_machine import find
@@ -67,7 +67,7 @@ def prepare(connection: Connection, guest: Guest) -> tuple[Preparation, Definiti
     if guest.cpuset is not None:
         what = f"the machine {guest.machine!r} exists already: vmvc does not move it to CPUs of its own"
         raise InputError(Fault(what, hint="pin it in its own definition, or leave cpus out of tune"))
-    ssh.check(guest)
+    ssh_login.check(guest)
     try:
         machine, found = find(connection, guest)
         xml = machine.xml()

@@ -199,3 +199,10 @@ def _differences(guest: Guest, recipe: Recipe) -> Iterator[Finding]:
             "a process has no boot: the command runs directly, whatever guest.boot says",
             "compare with boot: command, so that all run the same",
         )
+    if guest.ssh is not None:
+        yield Finding(
+            "process.ssh",
+            Severity.INFO,
+            "a process needs no SSH: commands run beside it, whatever guest.ssh says",
+            "remember that a command by SSH takes longer by the way there",
+        )

@@ -22,6 +22,7 @@ OPTIONS: Final = (
     *("EscapeChar=none", "LogLevel=ERROR", "ControlPersist=no"),
 )
 """Settings of the client under which it asks nothing and gives nothing of this host away."""
+_SILENT: Final = "nobody answers by SSH"
 _COMPLAINTS: Final = (
     (
         r"HOST IDENTIFICATION HAS CHANGED|[Hh]ost key verification failed|host key .* has changed",
@@ -40,7 +41,7 @@ _COMPLAINTS: Final = (
     ),
     (
         r"refused|timed out|reset by|closed by|No route|kex_exchange|lost connection",
-        "nobody answers by SSH",
+        _SILENT,
         "start sshd there, and wait until it answers",
     ),
     (r"resolve hostname", "its address cannot be resolved", "correct the address"),
@@ -49,12 +50,16 @@ _COMPLAINTS: Final = (
 
 
 class Refused(Exception):
-    """The client ended before the connection stood; ``hint`` is empty of a host key that is not known."""
+    """The client ended before the connection stood; ``hint`` is empty of a host key that is not known.
+
+    ``silent``: no server answered, which may change while the machine starts.
+    """
 
     def __init__(self, said: str) -> None:
         last = said.strip().splitlines()[-1:] or ["no reason given"]
         found = [(what, hint) for pattern, what, hint in _COMPLAINTS if re.search(pattern, said)]
         self.what, self.hint = found[0] if found else ("ssh does not get through", "try it by hand: ssh")
+        self.silent = self.what == _SILENT
         super().__init__(f"{self.what} ({last[0]})")
 
 
@@ -69,10 +74,10 @@ def options(*more: str) -> list[str]:
 
 
 class Connection:
-    """One client; ``socket`` is where ``arguments`` has it listen on this host.
+    """One client; ``socket`` is where its command line has it listen on this host.
 
-    The far end runs a `cat`, which reads what this process never writes: the connection ends with this
-    process, however that ends, and leaves nothing.
+    The far end is to run a `cat`, or what else reads what this process never writes: the connection ends with
+    this process, however that ends, and leaves nothing.
     """
 
     def __init__(self) -> None:
@@ -90,14 +95,14 @@ class Connection:
                 self._client.wait(seconds)
         return not self.stands
 
-    def open(self, arguments: Sequence[str], seconds: float) -> None:
+    def open(self, command: Sequence[str], seconds: float) -> None:
         """Start the client; return once it listens.
 
         Raises: Refused; TimeoutError.
         """
         self.close()
         self._client = subprocess.Popen(
-            ["ssh", *arguments, "cat"],
+            list(command),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -10,7 +10,7 @@ import psutil
 from pydantic import Field
 
 from vmvc import images
-from vmvc.backends import ssh, virtualbox_files, virtualbox_host
+from vmvc.backends import ssh_login, virtualbox_files, virtualbox_host
 from vmvc.backends.held import held
 from vmvc.backends.virtualbox_existing import KIND, VirtualBoxMachine
 from vmvc.backends.virtualbox_instance import Prepared, VirtualBoxInstance
@@ -90,13 +90,14 @@ class VirtualBoxBackend(Backend):
             return self._look_up(guest)
         version = self._manage.version()
         _judge(guest)
+        ssh_login.check(guest)
         boot = images.vdi_boot(guest, self._options.kernel_arguments)
         prepared = Prepared(boot, template(self._manage, version, guest, boot))
         self._prepared[repr(guest)] = prepared
         facts: dict[str, Scalar] = {
             **boot.facts,
             "image_digest": boot.digest,
-            "commands": boot.channel,
+            "commands": "ssh" if guest.ssh is not None else boot.channel,
             "machine_settings": prepared.template.settings.decode(),
         }
         return Preparation(facts)
@@ -109,7 +110,7 @@ class VirtualBoxBackend(Backend):
         if guest.cpuset is not None:
             what = f"VirtualBox cannot keep a machine on chosen CPUs, got {guest.cpu_list}"
             raise InputError(Fault(what, hint="leave the CPUs to the host for this backend"))
-        ssh.check(guest)
+        ssh_login.check(guest)
         try:
             return Preparation(find(self._manage, guest).facts())
         except StepFailed as error:

@@ -11,6 +11,7 @@ from typing import Final
 
 from vmvc.backends.held import Held, held_by
 from vmvc.backends.ssh import Ssh
+from vmvc.backends.ssh_login import into_machine
 from vmvc.backends.storage import BLOCK
 from vmvc.backends.streams import drained
 from vmvc.backends.virtualbox_machine import LETS_GO_WITHIN, end, press_until_gone, start
@@ -102,7 +103,7 @@ class VirtualBoxMachine(Instance):
         if not self.alive():
             raise GuestDied("the machine has ended", hint="read the guest's console")
         if self._ssh is None:
-            self._ssh = Ssh(self.guest, self._known().identity, self.endpoint)
+            self._ssh = Ssh(into_machine(self.guest, self._known().identity), self.endpoint, self.alive)
         return self._ssh.run(argv, timeout=timeout, stdin=stdin)
 
     def alive(self) -> bool:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from vmvc.backends.init_channel import InitChannel
+from vmvc.backends.ssh import Ssh
+from vmvc.backends.ssh_login import into_made
 from vmvc.backends.storage import BLOCK
 from vmvc.backends.streams import Pump, drained
 from vmvc.backends.virtualbox_files import Files
@@ -55,7 +57,7 @@ class VirtualBoxInstance(Instance):
         self._identity = ""
         self._process: Process | None = None
         self._console: Pump | None = None
-        self._channel: InitChannel | None = None
+        self._channel: InitChannel | Ssh | None = None
         self._ports: Mapping[int, int] = {}
         self._forwarded: set[int] = set()
 
@@ -69,7 +71,7 @@ class VirtualBoxInstance(Instance):
         """Write the machine's files and have VirtualBox know it."""
         if self._prepared is None:
             raise EngineError("the guest was not prepared for this backend", hint="call prepare() first")
-        self._ports = {port: free_port() for port in self.guest.ports}
+        self._ports = {port: free_port() for port in self.guest.forwarded}
         self._identity = str(self._files.make(self._prepared.template, self._ports))
         self._manage.run("registervm", self._files.settings, doing="take up the machine")
 
@@ -79,7 +81,10 @@ class VirtualBoxInstance(Instance):
         start(self._manage, self._identity)
         self._console = drained(self._files.accept("console"), f"console of {self.tag.name}")
         channel = self._files.accept("channel")
-        if self._prepared.boot.channel == "init":
+        if self.guest.ssh is not None:
+            channel.close()
+            self._channel = Ssh(into_made(self.guest, self._files.folder), self.endpoint, self.alive)
+        elif self._prepared.boot.channel == "init":
             self._channel = InitChannel(channel, serial=True)
         else:
             channel.close()
@@ -104,11 +109,11 @@ class VirtualBoxInstance(Instance):
         return self._console
 
     def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
-        """Run a command by the machine's second serial port, some 10 KB a second."""
+        """Run a command by SSH, or by the machine's second serial port, some 10 KB a second."""
         if self._channel is None:
             raise Unavailable(
                 "this guest offers no way to run a command in it",
-                hint="use an image of vmvc's own with boot: command",
+                hint="let commands in by SSH: guest.ssh",
             )
         with self._blaming_the_end():
             return self._channel.run(argv, timeout=timeout, stdin=stdin)

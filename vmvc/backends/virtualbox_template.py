@@ -38,7 +38,7 @@ def template(manage: Manage, version: str, guest: Guest, boot: VdiBoot) -> Templ
     Raises: EngineError where VirtualBox refuses it; ImageError.
     """
     parts = [one.identity.hex for one in (boot.disk, boot.medium) if one is not None]
-    ports = ",".join(map(str, guest.ports))
+    ports = ",".join(map(str, guest.forwarded))
     key = cache.digest_of(
         FORMAT, version, boot.digest, parts, guest.made.cpus, guest.made.memory, ports, _HARDWARE
     )
@@ -76,7 +76,7 @@ def _made(manage: Manage, guest: Guest, boot: VdiBoot) -> Template:
 
 def _define(manage: Manage, tag: Tag, identity: str, guest: Guest, boot: VdiBoot, files: Files) -> None:
     kind = "Linux_64" if boot.medium is not None else "Other_64"
-    ports = [f"port{port},tcp,127.0.0.1,{port},{INSIDE},{port}" for port in guest.ports]
+    ports = [f"port{port},tcp,127.0.0.1,{port},{INSIDE},{port}" for port in guest.forwarded]
     manage.run(
         *("createvm", "--name", tag.name, "--uuid", identity, "--ostype", kind, "--groups", GROUP),
         *("--basefolder", files.folder, "--register"),

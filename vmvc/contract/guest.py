@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from vmvc.errors import Fault, InputError
-from vmvc.spec import Image, Ready, ReadyHttp, ReadyTcp
-from vmvc.spec_machine import Ssh
+from vmvc.spec import DiskImage, Image, Ready, ReadyHttp, ReadyTcp
+from vmvc.spec_machine import OWN_PORT, USUAL_PORT, Ssh
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Guest:
     address: str | None = None
     """Where the host reaches the machine's ports; ``None``: the backend finds out."""
     ssh: Ssh | None = None
-    """How commands get into the machine by SSH; ``None``: only by the backend's own way."""
+    """How commands get into a machine by SSH; ``None``: only by the backend's own way."""
     reach: tuple[int, ...] = ()
     """Guest ports that metrics must reach from the host."""
 
@@ -78,3 +78,21 @@ class Guest:
             case _:
                 probed = ()
         return tuple(dict.fromkeys((*probed, *self.reach)))
+
+    @property
+    def forwarded(self) -> tuple[int, ...]:
+        """Ports of a machine that the host must reach: those, and the one by which commands get in."""
+        ssh = () if self.ssh_port is None else (self.ssh_port,)
+        return tuple(dict.fromkeys((*self.ports, *ssh)))
+
+    @property
+    def brings_ssh(self) -> bool:
+        """Say whether the machine is a user's, or boots a disk of the user's: its SSH server is its own."""
+        return self.machine is not None or isinstance(self.image, DiskImage)
+
+    @property
+    def ssh_port(self) -> int | None:
+        """The port by which commands get in by SSH; ``None`` where they do not."""
+        if self.ssh is None:
+            return None
+        return self.ssh.port or (USUAL_PORT if self.brings_ssh else OWN_PORT)

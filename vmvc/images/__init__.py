@@ -2,7 +2,8 @@
 
 Reading order: ``root`` (what every recipe is turned into) and ``cache`` (built once, by content); the recipes
 ``tiny``, ``debian``, ``oci``; the renderings ``docker``, ``folder`` and, for machines, ``boot`` with
-``kernel``, ``initramfs`` (its scripts are in ``guest/``), ``disk`` and ``vdi``; ``removal`` undoes it all.
+``kernel``, ``initramfs`` (its scripts are in ``guest/``), ``sshd`` with ``dropbear`` and ``keys``, ``disk``
+and ``vdi``; ``removal`` undoes it all.
 """
 
 from vmvc.images.boot import Bootable, bootable, discard_bootable
@@ -12,11 +13,14 @@ from vmvc.images.clock import emulated_clock
 from vmvc.images.docker import docker_image, remove_docker_image
 from vmvc.images.folder import discard_unpacked, unpacked
 from vmvc.images.initramfs import MACHINE_LINES, OWN_DISK_LINES, OWN_DISK_SILENT
+from vmvc.images.keys import ALIAS as HOST_ALIAS
+from vmvc.images.keys import ssh_keys
 from vmvc.images.removal import Removed, remove
 from vmvc.images.root import RootFs, command_of, root_filesystem
 from vmvc.images.vdi import Vdi, VdiBoot, discard_vdi_boot, vdi_boot
 
 __all__ = [
+    "HOST_ALIAS",
     "MACHINE_LINES",
     "OWN_DISK_LINES",
     "OWN_DISK_SILENT",
@@ -38,6 +42,7 @@ __all__ = [
     "remove",
     "remove_docker_image",
     "root_filesystem",
+    "ssh_keys",
     "unpacked",
     "vdi_boot",
 ]

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from vmvc.contract import Guest, Scalar
 from vmvc.errors import Fault, InputError, Unavailable
-from vmvc.images import cache, cpio, disk, initramfs
+from vmvc.images import cache, cpio, disk, initramfs, sshd
 from vmvc.images.archive import Tree
 from vmvc.images.busybox import busybox
 from vmvc.images.kernel import kernel
@@ -85,17 +85,26 @@ def bootable(guest: Guest) -> Bootable:
     chosen, program = kernel(), busybox()
     command = initramfs.command(_launch(guest, root, "" if in_memory else ROOT_DEVICES))
     append = " ".join((*APPEND, *(SYSTEMD if systemd else ())))
+    ssh = None if guest.ssh_port is None else sshd.part(guest.ssh_port)
     digest = cache.digest_of(
         *(root.digest, chosen.digest, cache.digest_of_file(program), initramfs.digest(), append),
-        hashlib.sha256(command).hexdigest(),
+        *(hashlib.sha256(command).hexdigest(), *((ssh.digest,) if ssh else ())),
     )
+    # Keys are a cache's own: what boots is known by the same digest on every host.
+    name = cache.digest_of(digest, ssh.secret) if ssh else digest
 
     def build(path: Path) -> None:
         memory = cpio.of_tar(root.tar, "root") if in_memory else b""
-        path.write_bytes(initramfs.base(chosen, program, shared=in_memory) + memory + command)
+        path.touch(0o600 if ssh else 0o666)
+        path.write_bytes(
+            initramfs.base(chosen, program, shared=in_memory)
+            + memory
+            + command
+            + (ssh.content if ssh else b"")
+        )
 
     base = None if in_memory else disk.of_root(root)
-    initrd = cache.once(root.tar.parent / f"initrd-{digest[:16]}.cpio", build)
+    initrd = cache.once(root.tar.parent / f"initrd-{name[:16]}.cpio", build)
     return Bootable(
         kernel=chosen.image,
         initrd=initrd,
@@ -111,6 +120,7 @@ def bootable(guest: Guest) -> Bootable:
             "initrd_bytes": initrd.stat().st_size,
             "root_digest": root.digest,
             "boot": guest.boot,
+            **({"ssh_server": f"dropbear {ssh.version}"} if ssh else {}),
         },
     )
 

@@ -132,11 +132,11 @@ def discard(path: Path) -> None:
 
 
 def drop_parts() -> None:
-    """Remove what renderings are made of: kernels and programs.
+    """Remove what renderings are made of: kernels, programs, and the keys of guests.
 
     Raises: ImageError.
     """
-    for folder in (cache_dir() / "kernels", cache_dir() / "programs"):
+    for folder in (cache_dir() / "kernels", cache_dir() / "programs", cache_dir() / "ssh"):
         with _storing(folder), _locked(folder):
             if folder.exists():
                 _remove(folder)

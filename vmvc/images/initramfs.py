@@ -25,10 +25,14 @@ SCRIPTS: Final = {
     "vmvc/channel": "channel.sh",
     "vmvc/enter": "enter.sh",
     "vmvc/request": "request.sh",
+    "vmvc/ssh-request": "request_ssh.sh",
+    "vmvc/ssh-serve": "serve.sh",
+    "vmvc/words": "words.sh",
 }
 
 COMMANDS: Final = (
-    *("arping", "awk", "base64", "cat", "chown", "cp", "dd", "env", "head", "hostname", "ifconfig", "insmod"),
+    *("arping", "awk", "base64", "cat", "chown", "cp", "dd", "env", "grep", "head", "hostname", "ifconfig"),
+    "insmod",
     *(
         "mkdir",
         "mkfifo",
@@ -43,7 +47,7 @@ COMMANDS: Final = (
         "sleep",
         "switch_root",
     ),
-    *("sync", "umount", "usleep"),
+    *("sync", "tail", "umount", "usleep"),
 )
 """What the scripts need of busybox."""
 
@@ -128,7 +132,9 @@ def base(kernel: Kernel, busybox: Path, *, shared: bool) -> bytes:
 def command(launch: Launch) -> bytes:
     """Return the part that says what this guest runs."""
     user = launch.identity
+    root = "/proc/1/root" if launch.systemd else "/root"
     config = {
+        "root": root,
         "root_devices": launch.root_devices,
         "boot": "systemd" if launch.systemd else "command",
         "workdir": launch.workdir,
@@ -140,8 +146,9 @@ def command(launch: Launch) -> bytes:
     run_as = [
         "/bin/busybox",
         "nsenter",
-        "-r/root",
-        f"-w/root{launch.workdir}",
+        *(("-t1", "-m") if launch.systemd else ()),
+        f"-r{root}",
+        f"-w{root}{launch.workdir}",
         f"-G{user.gid}",
         f"-S{user.uid}",
     ]
@@ -149,7 +156,10 @@ def command(launch: Launch) -> bytes:
         file("vmvc/config", "".join(f"{name}={shlex.quote(value)}\n" for name, value in config.items())),
         file(
             "vmvc/run-as",
-            _exec(["/bin/busybox", "env", "-i", *environment, *run_as, "--"]) + b' "$program" "$@"\n',
+            _exec(["/bin/busybox", "env", "-i", *environment])
+            + b" $mark "  # a word, or none
+            + shlex.join([*run_as, "--"]).encode(errors="surrogateescape")
+            + b' "$program" "$@"\n',
         ),
         file("vmvc/command", b"#!/bin/busybox sh\n" + _exec(["/vmvc/enter", *launch.argv]) + b"\n", 0o755),
         *launch.units,

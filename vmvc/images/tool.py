@@ -29,6 +29,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "mke2fs": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",
     "qemu-img": "qemu-utils",
+    "ssh-keygen": "openssh-client",
     "tar": "tar",
     "xorriso": "xorriso",
     "xz": "xz-utils",

@@ -102,8 +102,9 @@ def vdi_boot(guest: Guest, arguments: Sequence[str] = ()) -> VdiBoot:
     loader = _loader()
     digest = cache.digest_of(FORMAT, made.digest, append, cache.digest_of_file(loader / "isolinux.bin"))
     packed, initrd = kernel().packed, made.initrd
+    name = cache.digest_of(digest, initrd.name)
     medium = cache.once(
-        initrd.parent / f"boot-{digest[:16]}.vdi", lambda path: _write(path, packed, initrd, loader, append)
+        initrd.parent / f"boot-{name[:16]}.vdi", lambda path: _write(path, packed, initrd, loader, append)
     )
     disk = None if made.disk is None else Vdi.read(_vdi_of(made.disk))
     facts = {**made.facts, "kernel_arguments": append, "boot_medium_bytes": medium.stat().st_size}
@@ -177,4 +178,7 @@ def _write(path: Path, packed: Path, initrd: Path, loader: Path, append: str) ->
             doing="write the boot medium",
             env=_TIMELESS,
         )
-        _convert(image, "raw", path)
+        made = Path(name, "boot.vdi")
+        _convert(image, "raw", made)
+        made.chmod(initrd.stat().st_mode)  # it may hold a key
+        made.rename(path)

@@ -11,7 +11,7 @@ case $program in
     set -f
     IFS=:
     for place in $search; do
-      if [ -x "/root$place/$program" ] || [ -L "/root$place/$program" ]; then
+      if [ -x "$root$place/$program" ] || [ -L "$root$place/$program" ]; then
         program=$place/$program
         break
       fi

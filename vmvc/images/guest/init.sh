@@ -99,6 +99,11 @@ power_button() {
 
 late() {
   power_button
+  # Commands come one way: by SSH where the guest asks for that.
+  if [ -e /vmvc/ssh ]; then
+    load_virtio '0x0004 0x0005'
+    exec /vmvc/ssh-serve
+  fi
   # Where the machine has no virtio serial port, the kernel's arguments name another for commands.
   read -r arguments </proc/cmdline
   for argument in $arguments; do
@@ -124,6 +129,12 @@ if [ "$boot" = systemd ]; then
   load $evdev $button
   mount -t tmpfs -o mode=755,nosuid,nodev tmpfs /root/run
   cp -a /vmvc/run/. /root/run/
+  # The SSH server and its way into the root outlive this file system in a folder of their own: vmvc-ssh.service.
+  if [ -e /vmvc/ssh ]; then
+    rm -rf /vmvc/*.ko /vmvc/run
+    mkdir -p /root/run/vmvc/room/proc /root/run/vmvc/room/sys /root/run/vmvc/room/dev /root/run/vmvc/room/run
+    cp -a /bin /etc /lib /lib64 /vmvc /root/run/vmvc/room/
+  fi
   umount /proc /sys
   mount --move /dev /root/dev
   exec switch_root /root /sbin/init

@@ -12,16 +12,7 @@ else
   printf %s "$input" | base64 -d >"$file.in"
 fi
 
-# Command substitution drops newlines at the end: the dot keeps them.
-for word; do
-  value=
-  if [ "$word" != = ]; then
-    value=$(printf %s "$word" | base64 -d; printf .)
-    value=${value%.}
-  fi
-  set -- "$@" "$value"
-  shift
-done
+. /vmvc/words
 
 setsid /vmvc/enter "$@" <"$file.in" >"$file.out" 2>"$file.err" 3<&- 4<&- &
 command=$!
