@@ -118,6 +118,26 @@ def test_a_trial_that_was_disturbed_is_flagged_and_stays(
     assert all(len(record.readings) == 9 for record in bench.records)
 
 
+def test_a_sleep_is_told_with_the_trial_that_it_befell_or_came_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    looks = iter([0.0, 0.0, 40.0, 40.0, 40.0, 100.0])
+
+    def noise() -> host.Noise:
+        slept = next(looks)
+        return host.Noise(1.0, 0, None, None, {}, wall=1e9 + slept, slept=slept)
+
+    monkeypatch.setattr(host, "noise", noise)
+    monkeypatch.setattr(KernelLog, "new", lambda self: None)
+    assert bench.run() == Tally(measured=3)
+    found = [[finding.code for finding in record.findings] for record in bench.records]
+    assert found == [[], ["host.woken"], ["host.suspended"]]
+    assert [record.noise["suspended_s"] for record in bench.records] == [0, 0, 60]
+    assert "40 s between the trial before and this one" in bench.records[1].findings[0].what
+    assert "suspended for 60 s during the trial" in bench.records[2].findings[0].what
+
+
 def test_a_log_that_cannot_be_read_counts_nothing(bench: Bench) -> None:
     bench.run()
     assert not any("kernel_warnings" in record.noise for record in bench.records)

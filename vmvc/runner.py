@@ -92,6 +92,7 @@ class Runner:
         self._mixed = campaign.plan.mixed
         self._owner = owner.current()
         self._threads = os.cpu_count() or 1
+        self._last: host.Noise | None = None
         self._units = {
             (metric.name, quantity.name): quantity.unit
             for metric in campaign.metrics
@@ -204,7 +205,10 @@ class Runner:
                 outcome.findings.append(_removed_later(trouble))
         if self._signals.count and outcome.failure is not None:
             raise self._stopped()
-        noise = host.noise_between(before, host.noise())
+        if self._last is not None:
+            outcome.findings += host.woken(self._last, before)
+        self._last = host.noise()
+        noise = host.noise_between(before, self._last)
         room = len(guest.cpuset) if guest.cpuset is not None else self._threads
         outcome.findings += host.noise_findings(
             noise, threads=self._threads, cpus=guest.cpus or self._threads, room=room
