@@ -14,6 +14,7 @@ import pytest
 
 from tests.real.boot_sector import boot_sector
 from tests.real.lab import machine_virtualbox
+from tests.real.lab.contract_virtualbox import PATIENCE
 from vmvc.backends.virtualbox import VirtualBoxBackend, VirtualBoxOptions
 from vmvc.contract import Guest
 from vmvc.errors import StepFailed
@@ -101,7 +102,7 @@ def _refusal(guest: Guest) -> StepFailed:
 
 
 def _backend() -> VirtualBoxBackend:
-    return VirtualBoxBackend("virtualbox", VirtualBoxOptions())
+    return VirtualBoxBackend("virtualbox", VirtualBoxOptions(), PATIENCE)
 
 
 @contextmanager
