@@ -284,7 +284,7 @@ def test_without_a_fault_another_process_leaves_nothing(state: Path) -> None:
 
 
 def test_a_guest_dies(make: Make) -> None:
-    instance = up(make(dies_after=0.05, hang="ready"))
+    instance = up(make(dies_after=0.5, hang="ready"))
     tap = ConsoleTap(instance.console(), MonotonicClock())
     with pytest.raises(GuestDied, match="fake guest: booting"):
         wait(instance, console=tap)

@@ -203,7 +203,7 @@ def test_a_failed_first_is_a_failed_trial(tmp_path: Path) -> None:
 
 
 def test_an_instance_that_does_not_live_ends_growth(run: Run) -> None:
-    outcome = run({"dies_after": 0.15, "fault_members": (3,)}, instances=50, concurrency=2, settle="400ms")
+    outcome = run({"dies_after": 0.5, "fault_members": (3,)}, instances=50, concurrency=2, settle="2s")
     assert values(outcome)["instances"] == 2
     assert why(outcome) == "growth ended at 3 instances: instance 3 ended after it was ready"
     assert "instance 3 ended" in reasons(outcome)["idle_cpu"]
