@@ -172,7 +172,7 @@ def test_a_run_goes_on_after_the_host_slept(tmp_path: Path, experiment: str) -> 
             took = done[n - 1]["noise"]["seconds"]
             assert took + asleep < walls[n] - walls[n - 1] < took + asleep + 14
 
-        rows = list(csv.DictReader((run.path / "measurements.csv").open()))
+        rows = list(csv.DictReader((run.path / "measurements.csv").read_text().splitlines()))
         values = {(int(row["trial"]), row["quantity"]): float(row["value"]) for row in rows if row["value"]}
         for trial in range(1, 8):
             assert 4 < values[trial, "ready"] < 12, values
