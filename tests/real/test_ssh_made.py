@@ -76,7 +76,7 @@ def started(guest: Guest, after: Callable[[Preparation], object] = bool) -> Iter
 
 @pytest.fixture
 def own_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give a cache that may be spoilt, with what would have to be downloaded; libvirt needs its path short."""
+    """Give a cache that may be spoilt, with what would have to be downloaded, at a short path."""
     cache = Path(tempfile.mkdtemp(prefix="vmvc-"))
     for name in ("programs", "kernels"):
         if (images.cache_dir() / name).is_dir():
