@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -74,14 +75,15 @@ def started(guest: Guest, after: Callable[[Preparation], object] = bool) -> Iter
 
 
 @pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a cache that may be spoilt, with what would have to be downloaded."""
-    cache = tmp_path / "cache"
+def own_cache(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give a cache that may be spoilt, with what would have to be downloaded, at a short path."""
+    cache = Path(tempfile.mkdtemp(prefix="vmvc-"))
     for name in ("programs", "kernels"):
         if (images.cache_dir() / name).is_dir():
             shutil.copytree(images.cache_dir() / name, cache / name)
     monkeypatch.setenv("VMVC_CACHE", str(cache))
-    return cache
+    yield cache
+    shutil.rmtree(cache)
 
 
 class TestDebian(InsideTests):

@@ -20,7 +20,7 @@ class Removed:
 
 
 def remove(digest_prefix: str) -> Removed:
-    """Remove an image with all that was made from it; ``all``: every one, and kernels and programs too.
+    """Remove an image with all that was made from it; ``all``: every one, kernels, programs and keys too.
 
     Raises: InputError where the prefix names no image or several; ImageError where the cache is read-only.
     """
