@@ -18,7 +18,7 @@ from typing import Any, Final
 import vmvc
 from tests.command import vmvc as run
 from vmvc import results
-from vmvc.records import Summary
+from vmvc.records_summary import Summary
 
 FOLDER: Final = Path(__file__).parent / "files" / "journals"
 KEPT: Final = ("experiment.yaml", "run.json", "journal.jsonl")

@@ -11,10 +11,11 @@ from vmvc.cli.progress import Quiet
 from vmvc.cli.summary import print_summary
 from vmvc.contract import Backend
 from vmvc.errors import EngineError, Unavailable
-from vmvc.execution import Finished, plan_of, start
+from vmvc.execution import Finished, start
 from vmvc.loading import Loaded, loads
 from vmvc.metrics.startup import Startup
-from vmvc.records import SummaryRow
+from vmvc.planning import plan_of
+from vmvc.records_summary import SummaryRow
 from vmvc.trial import IMAGE_THERE
 
 

@@ -23,6 +23,7 @@ from vmvc.api import Kind
 from vmvc.errors import InputError, MissingSdk, ResultsError
 from vmvc.records import FindingRecord
 from vmvc.runs import overviews
+from vmvc.sheet import number
 from vmvc.units import show
 
 ROOT = Path(__file__).parent.parent
@@ -48,7 +49,7 @@ def test_readings_are_the_rows_of_the_file(folder: Path) -> None:
     found = vmvc.load(folder)
     with (folder / "measurements.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["value"] for row in rows] == [results.number(one.value or 0) for one in found.readings()]
+    assert [row["value"] for row in rows] == [number(one.value or 0) for one in found.readings()]
     frame = found.frame(library="polars")
     assert frame.columns == list(rows[0])
     assert frame["value"].to_list() == [float(row["value"]) for row in rows]

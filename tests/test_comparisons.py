@@ -11,7 +11,8 @@ import pytest
 from tests.stats.data import DOCKER, NATIVE, TUNED, UNTUNED
 from vmvc.comparisons import beaten_hosts, comparisons, trends
 from vmvc.plan import Condition
-from vmvc.records import Comparison, QuantityRecord, Trend
+from vmvc.records_journal import QuantityRecord
+from vmvc.records_summary import Comparison, Trend
 from vmvc.rows import Cell
 from vmvc.spec import Level
 

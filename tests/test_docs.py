@@ -15,10 +15,10 @@ from vmvc.errors import ExitCode
 from vmvc.metrics.presets import PRESETS
 from vmvc.metrics.task import Task, Wanted
 from vmvc.metrics.workload_options import WorkloadOptions
-from vmvc.records import Comparison, SummaryRow, Trend
 from vmvc.records_claims import VerdictRecord
 from vmvc.records_compare import Verdict
-from vmvc.results import ITERATION_COLUMNS, MEASUREMENT_COLUMNS, SUMMARY_COLUMNS
+from vmvc.records_summary import Comparison, SummaryRow, Trend
+from vmvc.results_csv import ITERATION_COLUMNS, MEASUREMENT_COLUMNS, SUMMARY_COLUMNS
 from vmvc.spec import Experiment, Factors, Trials
 from vmvc.spec_claims import ON_ONE, ON_SEVERAL
 from vmvc.spec_host import CODES, GROUPS, Setting

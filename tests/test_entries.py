@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmvc import journal, results
+from vmvc import journal
 from vmvc.cli.progress import Quiet
+from vmvc.conditions import conditions_of
 from vmvc.errors import InputError
-from vmvc.execution import plan_of, resume, start
+from vmvc.execution import resume, start
 from vmvc.loading import Loaded, loads
 from vmvc.plan import Plan
+from vmvc.planning import plan_of
 from vmvc.spec import Entry, Level, Trials
 
 FILES = Path(__file__).parent / "files"
@@ -224,6 +226,6 @@ def test_a_run_has_rows_for_its_conditions_and_for_no_other(tmp_path: Path) -> N
     header = (finished.folder / "measurements.csv").read_text().splitlines()[0]
     assert header.endswith(",unit,guest.cpus,guest.memory,backends.fake.options.start")
     path = finished.folder / "journal.jsonl"
-    assert [one.id for one in results.conditions_of(journal.head(path))] == expected
+    assert [one.id for one in conditions_of(journal.head(path))] == expected
     again = resume(finished.folder, Quiet()).summary
     assert again.model_copy(update={"seal": finished.summary.seal}) == finished.summary

@@ -9,9 +9,9 @@ import pytest
 
 from vmvc import loading
 from vmvc.estimate import estimate
-from vmvc.execution import plan_of
 from vmvc.journal import Journal
-from vmvc.records import RunRecord, TrialRecord
+from vmvc.planning import plan_of
+from vmvc.records_journal import RunRecord, TrialRecord
 
 BEGIN = datetime(2026, 11, 23, tzinfo=UTC)
 

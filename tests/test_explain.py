@@ -13,8 +13,9 @@ from tests.command import vmvc
 from tests.report import runs
 from vmvc import confinement, explain, journal, results
 from vmvc.plan import Plan
-from vmvc.records import RunRecord, Summary, SummaryRow
 from vmvc.records_explain import Explained, ExplainedCell
+from vmvc.records_journal import RunRecord
+from vmvc.records_summary import Summary, SummaryRow
 from vmvc.spec import Trials
 
 FACTS = {f"isolation.{name}_ns": 1.0 for name in confinement.NAMESPACES} | {

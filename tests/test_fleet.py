@@ -14,7 +14,9 @@ import pytest
 
 from vmvc import fleet as module
 from vmvc import worker as worker_module
-from vmvc.backends.fake import FakeBackend, FakeInstance, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_instance import FakeInstance
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.contract import (
     Finding,
     Guest,
@@ -31,8 +33,9 @@ from vmvc.contract import (
     Tag,
 )
 from vmvc.errors import CleanupError, DeadlineExceeded, Interrupted, StepFailed, TrialError
+from vmvc.job import Job, Outcome
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
-from vmvc.trial import Job, Outcome, Trial
+from vmvc.trial import Trial
 from vmvc.worker import Worker, WorkerDied
 
 GUEST = Guest(

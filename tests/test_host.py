@@ -354,7 +354,54 @@ def test_a_clock_that_was_set_and_a_sleep_are_told_apart() -> None:
     stepped = host.noise_between(before, dataclasses.replace(before, wall=4600.0))
     assert (stepped["clock_step_s"], stepped["suspended_s"]) == (3600.0, 0.0)
     slept = host.noise_between(before, dataclasses.replace(before, wall=1030.0, slept=35.0))
-    assert (slept["clock_step_s"], slept["suspended_s"]) == (30.0, 30.0)
+    assert (slept["clock_step_s"], slept["suspended_s"]) == (0.0, 30.0)
+    both = host.noise_between(before, dataclasses.replace(before, wall=430.0, slept=35.0))
+    assert (both["clock_step_s"], both["suspended_s"]) == (-600.0, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("counts", "counts_not"), [("BOOTTIME", "MONOTONIC"), ("MONOTONIC_RAW", "UPTIME_RAW")]
+)
+def test_sleep_is_measured_by_the_clocks_that_the_host_has(
+    monkeypatch: pytest.MonkeyPatch, counts: str, counts_not: str
+) -> None:
+    for name in ("BOOTTIME", "MONOTONIC", "MONOTONIC_RAW", "UPTIME_RAW"):
+        monkeypatch.delattr(time, f"CLOCK_{name}", raising=False)
+    assert counters.slept() is None
+    monkeypatch.setattr(time, f"CLOCK_{counts}", 1, raising=False)
+    monkeypatch.setattr(time, f"CLOCK_{counts_not}", 2, raising=False)
+    monkeypatch.setattr(time, "clock_gettime", {1: 5000.0, 2: 100.0}.get)
+    assert counters.slept() == 4900.0
+
+
+def test_a_pause_between_two_looks_at_clocks_is_no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    held_up = [0.3, 0.0, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    now = 100.0
+
+    def clock_gettime(clock: int) -> float:
+        nonlocal now
+        at = now + (7.0 if clock == time.CLOCK_BOOTTIME else 0.0)
+        now += held_up.pop(0)
+        return at
+
+    monkeypatch.setattr(time, "clock_gettime", clock_gettime)
+    assert counters.slept() == 7.0
+
+
+def test_a_sleep_is_told_with_its_length_and_that_of_the_trial() -> None:
+    noise = {"seconds": 12.5, "suspended_s": 5400.0}
+    (found,) = host.noise_findings(noise, threads=4, cpus=1, room=4)
+    assert (found.code, found.severity) == ("host.suspended", Severity.WARNING)
+    assert "suspended for 90 min during the trial and awake for 12.5 s" in found.what
+
+
+def test_a_sleep_before_a_trial_is_told_with_it() -> None:
+    last = host.Noise(10.0, 0, None, None, {}, slept=5.0)
+    assert not list(host.woken(last, dataclasses.replace(last, at=12.0)))
+    assert not list(host.woken(last, dataclasses.replace(last, slept=None)))
+    (found,) = host.woken(last, dataclasses.replace(last, at=12.0, slept=3605.0))
+    assert (found.code, found.severity) == ("host.woken", Severity.WARNING)
+    assert "suspended for 60 min between" in found.what
 
 
 def test_this_hosts_clocks_agree_while_nobody_sets_them() -> None:

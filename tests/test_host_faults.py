@@ -93,6 +93,29 @@ def test_results_on_a_disk_that_fills_up_can_be_taken_up(tmp_path: Path, small: 
     taken_up(tmp_path, small)
 
 
+def test_results_on_a_disk_that_became_read_only_can_be_read(tmp_path: Path, small: Path) -> None:
+    """The kernel makes a disk with errors so: nothing is lost, and what needs to write says so in words."""
+    running = begin(tmp_path, small)
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+    (run,) = small.glob("faults/*")
+    before = (run / "journal.jsonl").read_bytes()
+    subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+    for words in (
+        ("run", "--resume", run),
+        ("run", write(tmp_path), "--results", small),
+        ("report", run),
+    ):
+        said = vmvc(*words, cwd=tmp_path)
+        assert said.code in (2, 3), said.err
+        assert "Read-only file system" in said.err, said.err
+    for words in (("validate", run), ("show", run), ("claims", run), ("status", run)):
+        assert vmvc(*words, cwd=tmp_path).code == 0
+    assert (run / "journal.jsonl").read_bytes() == before
+    subprocess.run(["mount", "-o", "remount,rw", small], check=True)
+    taken_up(tmp_path, small)
+
+
 @pytest.mark.parametrize("handles", [8, 12, 16, 24, 40])
 def test_too_few_file_handles_end_in_words(tmp_path: Path, handles: int) -> None:
     path = write(tmp_path)

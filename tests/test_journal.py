@@ -14,7 +14,7 @@ import pytest
 from vmvc import journal
 from vmvc.errors import ResultsError, StorageError
 from vmvc.journal import Journal
-from vmvc.records import Failure, RunRecord, TrialRecord
+from vmvc.records_journal import Failure, RunRecord, TrialRecord
 
 
 def run_record(**changes: object) -> RunRecord:

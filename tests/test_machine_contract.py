@@ -11,7 +11,9 @@ from typing import ClassVar
 
 import pytest
 
-from vmvc.backends.fake import FakeBackend, FakeInstance, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_instance import FakeInstance
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.contract import Backend, Guest, Preparation
 from vmvc.spec import Http, ReadyHttp
 from vmvc.testing import MachineContract

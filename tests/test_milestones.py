@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.test_trial import GUEST
-from vmvc.backends.fake import FakeBackend, FakeInstance, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_instance import FakeInstance
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.console import ConsoleTap
 from vmvc.contract import Marks, Tag
 from vmvc.errors import Unavailable

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from vmvc.nesting import Nested, nested_of, spread_of
-from vmvc.records import EventRecord, ReadingRecord, TrialRecord
+from vmvc.records_journal import EventRecord, ReadingRecord, TrialRecord
 
 
 def trials(

@@ -14,11 +14,13 @@ from vmvc import pagecache, probes
 from vmvc.cli.progress import Quiet
 from vmvc.contract import Event, MonotonicClock, Severity, Tag
 from vmvc.errors import CleanupError, EngineError, StepFailed
-from vmvc.execution import plan_of, start
+from vmvc.execution import start
+from vmvc.job import Job, Outcome
 from vmvc.loading import Loaded, loads
 from vmvc.plan import Plan
+from vmvc.planning import plan_of
 from vmvc.spec import Trials
-from vmvc.trial import Job, Outcome, Trial
+from vmvc.trial import Trial
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from tests.command import vmvc
 from tests.edited import unchecked
 from vmvc import loading
 from vmvc.errors import ResultsError
-from vmvc.execution import plan_of
 from vmvc.journal import Journal
 from vmvc.manifest import head_of
+from vmvc.planning import plan_of
 from vmvc.power import costs_of, needs_of
-from vmvc.records import ReadingRecord, TrialRecord
+from vmvc.records_journal import ReadingRecord, TrialRecord
 
 EXPERIMENT = """\
 name: pilot

@@ -26,7 +26,7 @@ from vmvc.cli.live import Live
 from vmvc.cli.progress import Style
 from vmvc.pace import Pace
 from vmvc.plan import Plan, PlannedTrial
-from vmvc.records import ReadingRecord, TrialRecord
+from vmvc.records_journal import ReadingRecord, TrialRecord
 from vmvc.spec import Trials
 
 FAKE = """\

@@ -17,7 +17,8 @@ from vmvc import results
 from vmvc.cli.summary import print_summary
 from vmvc.errors import ResultsError, StorageError
 from vmvc.journal import Journal
-from vmvc.records import JOURNAL_LINE, RunRecord, Summary, SummaryRow, TrialRecord
+from vmvc.records_journal import JOURNAL_LINE, RunRecord, TrialRecord
+from vmvc.records_summary import Summary, SummaryRow
 
 READY = {"metric": "startup", "quantity": "ready", "unit": "s", "better": "lower", "says": "Ready."}
 CONSOLE = {"metric": "startup", "quantity": "console", "unit": "s", "better": "lower", "says": "Console."}

@@ -17,12 +17,13 @@ from vmvc.attempts import attempts_of, trials_of
 from vmvc.cli.progress import Quiet
 from vmvc.contract import Backend, Guest
 from vmvc.errors import Interrupted, ResultsError
-from vmvc.execution import Finished, plan_of, resume, start
+from vmvc.execution import Finished, resume, start
 from vmvc.journal import Journal
 from vmvc.loading import Loaded, loads
 from vmvc.metrics.startup import Startup
 from vmvc.plan import Condition, Plan
-from vmvc.records import TrialRecord
+from vmvc.planning import plan_of
+from vmvc.records_journal import TrialRecord
 from vmvc.runner import Campaign, Runner
 from vmvc.trial import IMAGE_THERE
 

@@ -12,7 +12,8 @@ import pytest
 from tests.stats.data import DOCKER, NATIVE, UNTUNED
 from vmvc import stats
 from vmvc.plan import Condition
-from vmvc.records import QuantityRecord, SummaryRow
+from vmvc.records_journal import QuantityRecord
+from vmvc.records_summary import SummaryRow
 from vmvc.rows import Cell, flagged, row_of
 
 READY = QuantityRecord(metric="startup", quantity="ready", unit="s", better="lower", says="Ready.")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from vmvc import host, journal, worker
-from vmvc.backends.fake import FakeBackend, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.cli.progress import Quiet
 from vmvc.contract import Backend, Finding, Guest, Severity
 from vmvc.errors import CleanupError, Interrupted
@@ -18,8 +19,9 @@ from vmvc.journal import Journal
 from vmvc.metrics.shutdown import Shutdown
 from vmvc.metrics.startup import Startup
 from vmvc.plan import Condition, Plan, PlannedTrial
-from vmvc.records import TrialRecord
-from vmvc.runner import Campaign, Runner, Signals, Tally
+from vmvc.records_journal import TrialRecord
+from vmvc.runner import Campaign, Runner, Tally
+from vmvc.signals import Signals
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp, Trials
 from vmvc.worker import Worker
 
@@ -114,6 +116,26 @@ def test_a_trial_that_was_disturbed_is_flagged_and_stays(
     assert found == [[], ["host.steal", "host.kernel-log"], []]
     assert [record.noise["kernel_warnings"] for record in bench.records] == [0, 2, 0]
     assert all(len(record.readings) == 9 for record in bench.records)
+
+
+def test_a_sleep_is_told_with_the_trial_that_it_befell_or_came_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    looks = iter([0.0, 0.0, 40.0, 40.0, 40.0, 100.0])
+
+    def noise() -> host.Noise:
+        slept = next(looks)
+        return host.Noise(1.0, 0, None, None, {}, wall=1e9 + slept, slept=slept)
+
+    monkeypatch.setattr(host, "noise", noise)
+    monkeypatch.setattr(KernelLog, "new", lambda self: None)
+    assert bench.run() == Tally(measured=3)
+    found = [[finding.code for finding in record.findings] for record in bench.records]
+    assert found == [[], ["host.woken"], ["host.suspended"]]
+    assert [record.noise["suspended_s"] for record in bench.records] == [0, 0, 60]
+    assert "40 s between the trial before and this one" in bench.records[1].findings[0].what
+    assert "suspended for 60 s during the trial" in bench.records[2].findings[0].what
 
 
 def test_a_log_that_cannot_be_read_counts_nothing(bench: Bench) -> None:

@@ -17,7 +17,7 @@ from tests.report import runs
 from vmvc import owner, status
 from vmvc.errors import ResultsError
 from vmvc.plan import Plan
-from vmvc.runner import Signals
+from vmvc.signals import Signals
 from vmvc.spec import Trials
 from vmvc.status import Now, Posting
 from vmvc.watching import Silent

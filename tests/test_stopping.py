@@ -16,12 +16,13 @@ from tests.command import vmvc
 from vmvc import attempts, journal, results
 from vmvc.cli.progress import Quiet
 from vmvc.errors import ResultsError
-from vmvc.execution import Finished, plan_of, resume, start
+from vmvc.execution import Finished, resume, start
 from vmvc.journal import Journal
 from vmvc.loading import Loaded, loads
 from vmvc.pace import Pace
 from vmvc.plan import Plan
-from vmvc.records import StopRecord, TrialRecord, UntilRecord
+from vmvc.planning import plan_of
+from vmvc.records_journal import StopRecord, TrialRecord, UntilRecord
 from vmvc.spec import Trials
 from vmvc.stopping import Stopping
 

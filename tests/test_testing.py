@@ -19,8 +19,10 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import ConfigDict, Field
 
-from vmvc.backends.fake import FakeBackend, FakeInstance, FakeOptions
-from vmvc.backends.fake_guest import Console as FakeConsole
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_instance import FakeInstance
+from vmvc.backends.fake_options import FakeOptions
+from vmvc.backends.streams import Fed
 from vmvc.contract import (
     Absent,
     Backend,
@@ -420,12 +422,12 @@ class LimitsHeldByNobody(FakeInstance):
 
 
 class NoConsole(FakeInstance):
-    def console(self) -> FakeConsole:
+    def console(self) -> Fed:
         raise Unavailable("no console")
 
 
-class _Faulty(FakeConsole):
-    def __init__(self, inner: FakeConsole) -> None:
+class _Faulty(Fed):
+    def __init__(self, inner: Fed) -> None:
         super().__init__()
         self.inner = inner
 
@@ -437,7 +439,7 @@ class _Faulty(FakeConsole):
 
 
 class DeafConsole(FakeInstance):
-    def console(self) -> FakeConsole:
+    def console(self) -> Fed:
         class Silent(_Faulty):
             def read(self, timeout: float) -> bytes | None:
                 time.sleep(timeout)
@@ -447,7 +449,7 @@ class DeafConsole(FakeInstance):
 
 
 class EndlessConsole(FakeInstance):
-    def console(self) -> FakeConsole:
+    def console(self) -> Fed:
         class Endless(_Faulty):
             def read(self, timeout: float) -> bytes | None:
                 return self.inner.read(timeout) or None
@@ -456,7 +458,7 @@ class EndlessConsole(FakeInstance):
 
 
 class EndsTwiceConsole(FakeInstance):
-    def console(self) -> FakeConsole:
+    def console(self) -> Fed:
         class Reborn(_Faulty):
             ended = 0
 
@@ -469,7 +471,7 @@ class EndsTwiceConsole(FakeInstance):
 
 
 class EndsEarlyConsole(FakeInstance):
-    def console(self) -> FakeConsole:
+    def console(self) -> Fed:
         class Early(_Faulty):
             def read(self, timeout: float) -> bytes | None:
                 return self.inner.read(0.001) or b""
@@ -478,7 +480,7 @@ class EndsEarlyConsole(FakeInstance):
 
 
 class RepeatingConsole(FakeInstance):
-    def console(self) -> FakeConsole:
+    def console(self) -> Fed:
         class Repeating(_Faulty):
             def read(self, timeout: float) -> bytes | None:
                 chunk = self.inner.read(timeout)
@@ -488,7 +490,7 @@ class RepeatingConsole(FakeInstance):
 
 
 class StuckConsole(FakeInstance):
-    def console(self) -> FakeConsole:
+    def console(self) -> Fed:
         class Stuck(_Faulty):
             def read(self, timeout: float) -> bytes | None:
                 return self.inner.read(timeout + 3)
@@ -497,7 +499,7 @@ class StuckConsole(FakeInstance):
 
 
 class UncloseableConsole(FakeInstance):
-    def console(self) -> FakeConsole:
+    def console(self) -> Fed:
         class Uncloseable(_Faulty):
             def close(self) -> None: ...
 
@@ -840,7 +842,7 @@ class TestWithoutAWayIn(FakeContract):
         def run(self, argv: Sequence[str], *, timeout: float, stdin: bytes = b"") -> Completed:
             raise Unavailable("no way in")
 
-        def console(self) -> FakeConsole:
+        def console(self) -> Fed:
             raise Unavailable("no console")
 
         def processes(self) -> Processes:

@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from vmvc.backends.fake import FakeBackend, FakeInstance, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_instance import FakeInstance
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.contract import (
     EVENTS,
     Absent,
@@ -26,8 +28,9 @@ from vmvc.contract import (
     Tag,
 )
 from vmvc.errors import DeadlineExceeded, GuestDied, Interrupted, StepFailed, TrialError
+from vmvc.job import Job, Outcome
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
-from vmvc.trial import Job, Outcome, Trial
+from vmvc.trial import Trial
 
 GUEST = Guest(
     image=BUILT_IN_IMAGES["tiny"], cpus=1, memory=2**20, ready=ReadyHttp(http=Http(port=80, interval=0.001))

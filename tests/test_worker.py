@@ -14,11 +14,12 @@ import psutil
 import pytest
 
 from vmvc import worker as module
-from vmvc.backends.fake import FakeBackend, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.contract import Guest, Tag
 from vmvc.errors import DeadlineExceeded, ImageError, Interrupted
+from vmvc.job import Job, Outcome
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
-from vmvc.trial import Job, Outcome
 from vmvc.worker import Worker, WorkerDied
 
 GUEST = Guest(image=BUILT_IN_IMAGES["tiny"], cpus=1, memory=2**20, ready=ReadyHttp(http=Http(port=80)))

@@ -15,12 +15,17 @@ from typing import Any, Final, Literal, get_args, get_type_hints
 
 from vmvc import attempts, checksums, journal, report, results, runs
 from vmvc.building import Source, load_experiment
+from vmvc.conditions import factors_of
 from vmvc.errors import Fault, InputError, MissingSdk, ResultsError
-from vmvc.execution import plan_of, start
+from vmvc.execution import start
 from vmvc.notebook import html_of
 from vmvc.plan import show_level
-from vmvc.records import FindingRecord, RunRecord, Summary, SummaryRow, TrialRecord
+from vmvc.planning import plan_of
+from vmvc.records import FindingRecord
 from vmvc.records_claims import VerdictRecord
+from vmvc.records_journal import RunRecord, TrialRecord
+from vmvc.records_summary import Summary, SummaryRow
+from vmvc.results_csv import MEASUREMENT_COLUMNS, SERIES_COLUMNS, SUMMARY_COLUMNS
 from vmvc.spec import Experiment, Level
 from vmvc.watching import RunWatcher, Silent
 
@@ -31,10 +36,10 @@ Library = Literal["pandas", "polars"]
 KINDS: Final[tuple[Kind, ...]] = ("readings", "trials", "events", "summary")
 
 TRIAL_COLUMNS: Final = (
-    *results.SERIES_COLUMNS,
+    *SERIES_COLUMNS,
     *("attempt", "instance", "wall", "outcome", "phase", "error", "reason"),
 )
-EVENT_COLUMNS: Final = (*results.SERIES_COLUMNS, "event", "at_ns", "after", "resolution")
+EVENT_COLUMNS: Final = (*SERIES_COLUMNS, "event", "at_ns", "after", "resolution")
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +206,7 @@ class Run:
             "summary": self._summary_table,
         }
         types, rows = tables[kind]()
-        factors = results.factors_of(self.head)
+        factors = factors_of(self.head)
         cells = ([*row, *_levels(levels, factors)] for row, levels in rows)
         return Table({**types, **dict.fromkeys(factors, str)}, cells)
 
@@ -232,7 +237,7 @@ class Run:
         return (self.id, *where, trial.warmup, trial.backend, trial.condition)
 
     def _reading_table(self) -> _Rows:
-        types = _types(ReadingRow, results.MEASUREMENT_COLUMNS)
+        types = _types(ReadingRow, MEASUREMENT_COLUMNS)
         return types, (([getattr(row, name) for name in types], row.factors) for row in self.readings())
 
     def _event_table(self) -> _Rows:
@@ -240,7 +245,7 @@ class Run:
         return types, (([getattr(row, name) for name in types], row.factors) for row in self.events())
 
     def _trial_table(self) -> _Rows:
-        types = _types(ReadingRow, results.SERIES_COLUMNS) | {"attempt": int}
+        types = _types(ReadingRow, SERIES_COLUMNS) | {"attempt": int}
         return {name: types.get(name, str) for name in TRIAL_COLUMNS}, self._trial_rows()
 
     def _trial_rows(self) -> Iterator[tuple[list[Any], Mapping[str, Level]]]:
@@ -251,7 +256,7 @@ class Run:
             yield [*self._left(one), *rest, *why], one.factors
 
     def _summary_table(self) -> _Rows:
-        types = _types(SummaryRow, results.SUMMARY_COLUMNS)
+        types = _types(SummaryRow, SUMMARY_COLUMNS)
         return types, (
             ([cells[name] for name in types], row.factors)
             for row in self.summary.rows

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from vmvc import journal
 from vmvc.errors import ResultsError
-from vmvc.records import UNCLEAN, FindingRecord, RunRecord, StopRecord, SummaryRow, TrialRecord
+from vmvc.records import FindingRecord
+from vmvc.records_journal import UNCLEAN, RunRecord, StopRecord, TrialRecord
+from vmvc.records_summary import SummaryRow
 
 
 def attempts_of(path: Path) -> Iterator[TrialRecord]:

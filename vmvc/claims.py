@@ -18,8 +18,8 @@ from vmvc.claims_samples import Measured, Part
 from vmvc.claims_sentence import Words, advice, sentence
 from vmvc.claims_spoilers import Spoilers
 from vmvc.plan import Condition
-from vmvc.records import RunRecord, TrialRecord
 from vmvc.records_claims import VerdictRecord
+from vmvc.records_journal import RunRecord, TrialRecord
 from vmvc.spec_claims import Claim
 
 

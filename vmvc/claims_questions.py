@@ -14,7 +14,7 @@ from vmvc.claims_figures import Figure, Sample
 from vmvc.claims_samples import Measured, Part, joined
 from vmvc.claims_sentence import Scale, beside, figure_of, limits_of, wording_of
 from vmvc.plan import Condition
-from vmvc.records import RunRecord
+from vmvc.records_journal import RunRecord
 from vmvc.spec_claims import Bound, Claim, Limit
 from vmvc.units import amount, format_percent, measure
 

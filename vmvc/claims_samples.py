@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from vmvc.claims_figures import Sample
 from vmvc.plan import Condition
-from vmvc.records import RunRecord, TrialRecord
+from vmvc.records_journal import RunRecord, TrialRecord
 from vmvc.spec import Level
 
 Part = tuple[Condition, ...]

@@ -12,7 +12,8 @@ from vmvc.claims_questions import level_of
 from vmvc.claims_samples import Measured
 from vmvc.contract import Finding, Severity
 from vmvc.plan import Condition
-from vmvc.records import FindingRecord, RunRecord, TrialRecord
+from vmvc.records import FindingRecord
+from vmvc.records_journal import RunRecord, TrialRecord
 from vmvc.rows import SERIOUS
 from vmvc.spec_claims import Claim
 from vmvc.stats import Better

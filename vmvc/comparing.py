@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from vmvc import likeness, results, runs, stats
+from vmvc import likeness, runs, stats
 from vmvc.attempts import stops_of
+from vmvc.cells import Cells, cells_of
+from vmvc.conditions import conditions_of
 from vmvc.errors import Fault, InputError, ResultsError
 from vmvc.plan import Condition
-from vmvc.records import QuantityRecord, RunRecord
 from vmvc.records_compare import (
     ComparedRow,
     ComparedRun,
@@ -21,7 +22,7 @@ from vmvc.records_compare import (
     Unmatched,
     Verdict,
 )
-from vmvc.results import Cells
+from vmvc.records_journal import QuantityRecord, RunRecord
 from vmvc.rows import Cell
 
 TOLERANCE: Final = 0.05
@@ -71,7 +72,7 @@ def read(folder: Path) -> Side:
     Raises: ResultsError.
     """
     path = folder / "journal.jsonl"
-    cells = results.cells_of(path)
+    cells = cells_of(path)
     notes = []
     done = cells.outcomes.total()
     planned = cells.head.trials - sum(stop.skipped for stop in stops_of(path))
@@ -85,7 +86,7 @@ def read(folder: Path) -> Side:
     return Side(
         folder,
         cells,
-        {one.id: one for one in results.conditions_of(cells.head)},
+        {one.id: one for one in conditions_of(cells.head)},
         {f"{one.metric}.{one.quantity}": one for one in cells.head.quantities},
         facts,
         tuple(notes),

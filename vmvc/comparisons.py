@@ -9,7 +9,9 @@ from typing import Final
 
 from vmvc import stats
 from vmvc.plan import Condition, show_level
-from vmvc.records import Comparison, FindingRecord, QuantityRecord, Trend
+from vmvc.records import FindingRecord
+from vmvc.records_journal import QuantityRecord
+from vmvc.records_summary import Comparison, Trend
 from vmvc.rows import Cell
 from vmvc.spec import Level
 from vmvc.units import measure

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from vmvc.errors import Fault
 from vmvc.notation import Node, Place, shorten
-from vmvc.spec import NAMES
+from vmvc.spec_names import NAMES
 from vmvc.wording import did_you_mean, expectations, hint, listed, sentence
 
 _Object = TypeVar("_Object")

@@ -23,9 +23,10 @@ from vmvc.entries import Entries, judge_conditions
 from vmvc.errors import EngineError, Fault
 from vmvc.factors import TRIALS, Factor, factors_of, judge_settings
 from vmvc.notation import Node, Place, shorten
-from vmvc.records import recorded_options
+from vmvc.records_journal import recorded_options
 from vmvc.registry import backend_class, backend_kinds, metric_class, metric_names
-from vmvc.spec import BUILT_IN_IMAGES, MOST_NAMES, NAME, Factors, GuestSpec, Trials
+from vmvc.spec import BUILT_IN_IMAGES, NAME, Factors, GuestSpec, Trials
+from vmvc.spec_names import MOST_NAMES
 from vmvc.wording import did_you_mean
 
 

@@ -10,22 +10,15 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from vmvc import results
 from vmvc.errors import EngineError
 from vmvc.host.description import SAYS
-from vmvc.records import (
-    ReadingRecord,
-    ResumeRecord,
-    RunRecord,
-    StopRecord,
-    Summary,
-    SummaryRow,
-    TrialRecord,
-)
 from vmvc.records_about import About
 from vmvc.records_claims import VerdictRecord
 from vmvc.records_compare import ComparedRuns
+from vmvc.records_journal import ReadingRecord, ResumeRecord, RunRecord, StopRecord, TrialRecord
+from vmvc.records_summary import Summary, SummaryRow
 from vmvc.registry import METRICS, metric_class
+from vmvc.results_csv import ITERATION_COLUMNS, MEASUREMENT_COLUMNS, SERIES_COLUMNS, SUMMARY_COLUMNS
 
 Row = tuple[str, str, str, str]
 """Name, unit, meaning, absence."""
@@ -122,11 +115,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str
 def _tables() -> Iterator[tuple[str, list[Row]]]:
     """Yield each CSV file: its columns are fields of records, and then a column a factor."""
     shapes = (TrialRecord, ReadingRecord, RunRecord)
-    yield "`measurements.csv`", [*_columns(results.MEASUREMENT_COLUMNS, shapes), _factors()]
-    yield "`summary.csv`", [*_columns(results.SUMMARY_COLUMNS, (SummaryRow,)), _factors()]
-    yield "`iterations.csv`", [*_columns(results.ITERATION_COLUMNS, shapes), _factors()]
+    yield "`measurements.csv`", [*_columns(MEASUREMENT_COLUMNS, shapes), _factors()]
+    yield "`summary.csv`", [*_columns(SUMMARY_COLUMNS, (SummaryRow,)), _factors()]
+    yield "`iterations.csv`", [*_columns(ITERATION_COLUMNS, shapes), _factors()]
     yield "`series-METRIC.csv`", [
-        *_columns(results.SERIES_COLUMNS, shapes),
+        *_columns(SERIES_COLUMNS, shapes),
         ("each column of the metric", "by `series.columns` in `journal.jsonl`", "What the metric took.",
          "it took none at that moment"),
         _factors(),

@@ -17,7 +17,8 @@ from vmvc.errors import Fault
 from vmvc.factors import TRIALS, Factor, applies, put, target, value_at
 from vmvc.notation import Node, Place, shorten
 from vmvc.plan import Axes, Plan, same
-from vmvc.spec import MOST_ENTRIES, MOST_FACTORS, Entry, Factors, Level, Trials
+from vmvc.spec import MOST_FACTORS, Entry, Factors, Level, Trials
+from vmvc.spec_factors import MOST_ENTRIES
 from vmvc.spec_model import FACTOR_PATH
 from vmvc.wording import PATHS, did_you_mean, listed
 

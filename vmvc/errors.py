@@ -131,7 +131,9 @@ class TrialError(VmvcError):
 
 
 class DeadlineExceeded(TrialError):
-    """A step of a trial did not finish before its deadline."""
+    """A step did not finish before its deadline; outside of a trial, an engine does not answer."""
+
+    exit_code = ExitCode.ENGINE
 
 
 class GuestDied(TrialError):

@@ -15,7 +15,7 @@ from vmvc.contract import Isolation
 from vmvc.errors import ResultsError
 from vmvc.loading import Loaded
 from vmvc.plan import Plan
-from vmvc.records import RunRecord, StopRecord, TrialRecord
+from vmvc.records_journal import RunRecord, StopRecord, TrialRecord
 
 Group = tuple[str, ...]
 """Names of the metrics of one trial."""

@@ -5,47 +5,46 @@ Prints nothing: a watcher is told what happens.
 
 from __future__ import annotations
 
-import json
 import secrets
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
 
 from vmvc import (
     attempts,
     checksums,
     claims_spoilers,
-    existing,
     host,
     journal,
-    loading,
     pagecache,
     preflight,
     results,
+    run_folder,
     settling,
 )
-from vmvc.contract import Backend, Finding, Guest, MonotonicClock, Observes, Preparation, Severity, Tag
-from vmvc.errors import CleanupError, EngineError, Interrupted, ResultsError, Unavailable
+from vmvc.contract import Backend, Finding, Guest, MonotonicClock, Preparation, Severity
+from vmvc.engines import CHECK_TIMEOUT, check, describe, prepare, selected, stopper, sweep
+from vmvc.errors import CleanupError, Interrupted
 from vmvc.journal import Journal
 from vmvc.loading import Loaded
 from vmvc.lock import measuring
-from vmvc.manifest import digest, head_of, write_inputs
+from vmvc.manifest import head_of, write_inputs
 from vmvc.needs import lacks
-from vmvc.plan import Condition, Plan, group_metrics
-from vmvc.records import FindingRecord, ResumeRecord, RunRecord, Summary, TrialRecord
+from vmvc.plan import Condition, Plan
+from vmvc.planning import plan_of
+from vmvc.records import FindingRecord
 from vmvc.records_claims import VerdictRecord
-from vmvc.runner import Bind, Campaign, Runner, Signals
+from vmvc.records_journal import ResumeRecord, TrialRecord
+from vmvc.records_summary import Summary
+from vmvc.runner import Bind, Campaign, Runner
+from vmvc.signals import Signals
 from vmvc.status import posted
 from vmvc.stopping import Stopping, rule_of
 from vmvc.tuning import Tuned, tuned
 from vmvc.watching import RunWatcher
 from vmvc.worker import Worker
-
-CHECK_TIMEOUT: Final = 60.0
-PREPARE_TIMEOUT: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +57,6 @@ class Finished:
     stopped: str = ""
 
 
-def plan_of(loaded: Loaded, *, only: Sequence[str] = (), count: int | None = None) -> Plan:
-    """Return the plan of an experiment; ``count`` overrides its number of measured trials or stop rule."""
-    settings = loaded.experiment.trials
-    if count is not None:
-        settings = settings.model_copy(update={"count": count, "until": None})
-    axes = {name: loaded.axes(name) for name in loaded.experiment.backends}
-    loading = [
-        metric.name for metric in loaded.metrics if metric.loads_guest or metric.observes is Observes.FLEET
-    ]
-    groups = group_metrics([metric.name for metric in loaded.metrics], loading)
-    return Plan(axes, groups, settings, tuple(only), loaded.include, loaded.exclude)
-
-
 def start(loaded: Loaded, plan: Plan, parent: Path, watcher: RunWatcher, *, wait: bool = False) -> Finished:
     """Run an experiment into a new folder ``parent/EXPERIMENT/RUN``.
 
@@ -80,13 +66,13 @@ def start(loaded: Loaded, plan: Plan, parent: Path, watcher: RunWatcher, *, wait
     folder = parent / loaded.experiment.name / run
     lock = measuring(wait, f"vmvc run {loaded.experiment.name}", _queued(watcher))
     with lock, Signals().installed() as signals, _tuned(loaded, plan, watcher) as about:
-        _make(folder)
+        run_folder.make(folder)
         try:
             with posted(folder, watcher, signals) as posting:
                 return _run(loaded, plan, folder, run, posting, signals, about)
         except BaseException:
             if not (folder / "journal.jsonl").exists():
-                _discard(folder)
+                run_folder.discard(folder)
             raise
 
 
@@ -97,7 +83,7 @@ def resume(folder: Path, watcher: RunWatcher, *, wait: bool = False) -> Finished
     else as ``start``.
     """
     head = journal.head(folder / "journal.jsonl")
-    loaded = _reload(folder, head)
+    loaded = run_folder.reload(folder, head)
     plan = plan_of(loaded, only=head.only, count=head.count if head.until is None else None)
     lock = measuring(wait, f"vmvc run --resume {folder}", _queued(watcher))
     with lock, Signals().installed() as signals, _tuned(loaded, plan, watcher) as about:
@@ -123,28 +109,11 @@ def prepare_only(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> dict[str, P
     worker = Worker()
     try:
         with Signals().installed() as signals:
-            _host(watcher, None)
-            _check(_backends(loaded, plan), worker, watcher, signals)
-            return _prepare(_binder(loaded, None), plan, worker, watcher, signals)
+            _told(watcher, host.findings(None))
+            check(selected(loaded, plan), worker, watcher, signals)
+            return prepare(_binder(loaded, None), plan, worker, watcher, signals)
     finally:
         worker.close()
-
-
-def _reload(folder: Path, head: RunRecord) -> Loaded:
-    try:
-        source = (folder / "experiment.yaml").read_bytes()
-        anchor = Path(json.loads((folder / "run.json").read_bytes())["folder"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ResultsError(
-            f"{folder}: experiment.yaml or run.json cannot be read: {error}",
-            hint="restore the folder from a copy, or start the experiment again",
-        ) from error
-    if digest(source) != head.experiment_sha256:
-        raise ResultsError(
-            f"{folder / 'experiment.yaml'}: changed since the run was started",
-            hint="put the original back, or start a new run of the changed file",
-        )
-    return loading.loads(source, str(folder / "experiment.yaml"), anchor, references=False)
 
 
 def _run(
@@ -159,14 +128,14 @@ def _run(
     worker = Worker(folder / "logs" / "worker.log")
     require, before = loaded.experiment.require, host.noise()
     try:
-        lacking = _lacking(loaded, plan, watcher)
+        lacking = _told(watcher, lacks(loaded, plan))
         path = folder / "journal.jsonl"
         resumed = path.exists()
-        first = _backends(loaded, plan)
+        first = selected(loaded, plan)
         settled = settling.recorded(folder) if resumed else {}
         backends = {name: settling.holding(one, one, settled) for name, one in first.items()}
         findings = [
-            *_check(backends, worker, watcher, signals, _cold_findings(plan)),
+            *check(backends, worker, watcher, signals, _cold_findings(plan)),
             *_about_claims(loaded, plan, watcher),
             *lacking,
         ]
@@ -174,16 +143,16 @@ def _run(
             settled = settling.decided(first, lambda one: worker.call("settled", one, timeout=CHECK_TIMEOUT))
             backends = {name: settling.holding(one, one, settled) for name, one in first.items()}
         sweep(list(backends.values()), worker, watcher)
-        findings = [*about.findings, *_host(watcher, before), *findings]
+        findings = [*about.findings, *_told(watcher, host.findings(before)), *findings]
         preflight.refuse(findings, require)
         bind = _binder(loaded, about.cpuset, lambda one: settling.holding(one, first[one.name], settled))
-        prepared = _prepare(bind, plan, worker, watcher, signals)
+        prepared = prepare(bind, plan, worker, watcher, signals)
         findings = [one for one in findings if preflight.decision(one, require) != "wait"]
         findings += preflight.settle(
-            require, host.findings, MonotonicClock(), waiting=watcher.waiting, tick=_stopper(signals)
+            require, host.findings, MonotonicClock(), waiting=watcher.waiting, tick=stopper(signals)
         )
         if not resumed:
-            facts = _describe(first, backends, worker, settled)
+            facts = describe(first, backends, worker, settled)
             write_inputs(loaded, plan, folder, run, findings, prepared, facts, about.settings)
         with Journal(path) as book:
             if resumed:
@@ -250,14 +219,11 @@ def _why_stopped(trial: TrialRecord | None) -> str:
 
 def _about_claims(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> list[Finding]:
     units = {f"{metric.name}.{one.name}": one.unit for metric in loaded.metrics for one in metric.quantities}
-    findings = list(claims_spoilers.findings(loaded.experiment.claims, units, plan.settings.most))
-    for finding in findings:
-        watcher.found(finding)
-    return findings
+    return _told(watcher, claims_spoilers.findings(loaded.experiment.claims, units, plan.settings.most))
 
 
-def _lacking(loaded: Loaded, plan: Plan, watcher: RunWatcher) -> list[Finding]:
-    findings = lacks(loaded, plan)
+def _told(watcher: RunWatcher, found: Iterable[Finding]) -> list[Finding]:
+    findings = list(found)
     for finding in findings:
         watcher.found(finding)
     return findings
@@ -285,23 +251,6 @@ def _binder(
     return bind
 
 
-def _host(watcher: RunWatcher, since: host.Noise | None) -> list[Finding]:
-    """Say what may spoil numbers on this host now; ``since``: an earlier look at its counters."""
-    findings = host.findings(since)
-    for finding in findings:
-        watcher.found(finding)
-    return findings
-
-
-def _backends(loaded: Loaded, plan: Plan) -> dict[str, Backend]:
-    """Return one backend object per selected backend, at its first condition."""
-    chosen: dict[str, Backend] = {}
-    for condition in plan.conditions:
-        if condition.backend not in chosen:
-            chosen[condition.backend] = loaded.bind(condition.backend, condition.factors)[0]
-    return chosen
-
-
 def _cold_findings(plan: Plan) -> list[Finding]:
     """Say what stands in the way of cold trials, and how cold they are; nothing where all are warm."""
     if not any(plan.cold(condition) for condition in plan.conditions):
@@ -319,104 +268,6 @@ def _cold_findings(plan: Plan) -> list[Finding]:
     return found
 
 
-def _check(
-    backends: Mapping[str, Backend],
-    worker: Worker,
-    watcher: RunWatcher,
-    signals: Signals,
-    more: Sequence[Finding] = (),
-) -> list[Finding]:
-    """Ask the engines whether a run makes sense here.
-
-    Raises: EngineError naming every engine that cannot be used.
-    """
-    findings = list(more)
-    for name, backend in backends.items():
-        watcher.checking(name)
-        found: Sequence[Finding] = worker.call(
-            "check", backend, timeout=CHECK_TIMEOUT, tick=_stopper(signals)
-        )
-        findings += [replace(finding, what=f"{name}: {finding.what}") for finding in found]
-    for finding in findings:
-        watcher.found(finding)
-    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
-    if errors:
-        raise EngineError(
-            "\n".join(f"{finding.what}\n  hint: {finding.remedy}" for finding in errors),
-            hint="vmvc doctor shows what works here; --only leaves a backend out",
-        )
-    return findings
-
-
-def _describe(
-    first: Mapping[str, Backend], backends: Mapping[str, Backend], worker: Worker, settled: settling.Settled
-) -> dict[str, Any]:
-    return {
-        name: {
-            "kind": backend.kind,
-            "isolation": backend.isolated_by().value,
-            "options": backend.options.model_dump(mode="json", exclude_none=True),
-            "settled": dict(settled[name]),
-            "facts": worker.call("describe", backends[name], timeout=CHECK_TIMEOUT),
-        }
-        for name, backend in first.items()
-    }
-
-
-def sweep(backends: Sequence[Backend], worker: Worker, watcher: RunWatcher) -> None:
-    """Remove what dead runs left on these backends' engines.
-
-    Raises: CleanupError.
-    """
-    for backend in backends:
-        found: Sequence[tuple[Tag, bool]] = worker.call("leftovers", backend, timeout=CHECK_TIMEOUT)
-        tags = [tag for tag, alive in found if not alive]
-        if tags:
-            for tag in worker.call("sweep", backend, tags, timeout=CHECK_TIMEOUT * 5):
-                watcher.swept(tag)
-
-
-def _prepare(
-    bind: Bind, plan: Plan, worker: Worker, watcher: RunWatcher, signals: Signals
-) -> dict[str, Preparation]:
-    """Prepare every condition's guest before the first trial, so that nothing slow or wrong comes later."""
-    prepared: dict[str, Preparation] = {}
-    known: dict[str, Preparation] = {}
-    renewed: set[str] = set()
-    for number, condition in enumerate(plan.conditions):
-        watcher.preparing(condition, number, plan.condition_count)
-        backend, guest = bind(condition)
-        key = repr((backend.name, backend.options, guest))
-        if key not in known:
-            known[key] = worker.call(
-                "prepare", backend, guest, timeout=PREPARE_TIMEOUT, tick=_stopper(signals)
-            )
-            if guest.machine is not None:
-                found = (*existing.findings(guest), *known[key].findings)
-                known[key] = replace(known[key], findings=found)
-            for finding in known[key].findings:
-                watcher.found(replace(finding, what=f"{condition.id}: {finding.what}"))
-        prepared[condition.id] = known[key]
-        if plan.absent(condition) and key not in renewed:
-            renewed.add(key)
-            _renew(backend, guest, condition, worker, signals)
-    return prepared
-
-
-def _renew(backend: Backend, guest: Guest, condition: Condition, worker: Worker, signals: Signals) -> None:
-    """Let the image be removed and made once, before the first trial.
-
-    Raises: EngineError where this backend cannot do that with this image.
-    """
-    try:
-        worker.call("renew", backend, guest, timeout=PREPARE_TIMEOUT, tick=_stopper(signals))
-    except Unavailable as error:
-        raise EngineError(
-            f"{condition.id}: trials.image: absent is not possible: {error.what}",
-            hint=error.hint or "leave trials.image out for this backend",
-        ) from error
-
-
 def _about_conditions(prepared: Mapping[str, Preparation]) -> Iterator[Finding]:
     """Yield what was found on conditions, each once, naming the first condition that it holds for."""
     seen: set[Finding] = set()
@@ -425,36 +276,3 @@ def _about_conditions(prepared: Mapping[str, Preparation]) -> Iterator[Finding]:
             if finding not in seen:
                 seen.add(finding)
                 yield replace(finding, what=f"{condition}: {finding.what}")
-
-
-def _stopper(signals: Signals) -> Any:
-    def tick() -> None:
-        signals.answer()
-        if signals.count:
-            raise Interrupted("interrupted before the first trial; nothing was measured")
-
-    return tick
-
-
-# --- the folder -------------------------------------------------------------------------------------------
-
-
-def _make(folder: Path) -> None:
-    try:
-        (folder / "logs").mkdir(parents=True)
-    except OSError as error:
-        raise ResultsError(
-            f"{error.filename or folder}: the results folder cannot be written: {error.strerror}",
-            hint="choose another folder with --results",
-        ) from error
-
-
-def _discard(folder: Path) -> None:
-    """Remove the folder of a run that never began, unless the worker left words in it."""
-    log = folder / "logs" / "worker.log"
-    if log.exists() and log.stat().st_size:
-        return
-    for path in (log, folder / "run.json", folder / "experiment.yaml"):
-        path.unlink(missing_ok=True)
-    (folder / "logs").rmdir()
-    folder.rmdir()

@@ -22,12 +22,11 @@ from typing import Final
 from vmvc import probes
 from vmvc.contract import Backend, Clock, Event, Guest, Instance, Member, Tag
 from vmvc.errors import CleanupError, StepFailed, Unavailable, VmvcError
+from vmvc.job import Announce
 
 SECOND: Final = 10**9
 LOOK: Final = 1
 """Seconds between two questions whether it is enough."""
-
-Announce = Callable[[str, float], None]
 
 
 @dataclass(slots=True)

@@ -22,7 +22,8 @@ from pydantic import ValidationError
 
 from vmvc.durable import sync_folder
 from vmvc.errors import ResultsError, StorageError
-from vmvc.records import JOURNAL_LINE, VERSION, JournalRecord, RunRecord
+from vmvc.records import VERSION
+from vmvc.records_journal import JOURNAL_LINE, JournalRecord, RunRecord
 
 Line = JournalRecord
 

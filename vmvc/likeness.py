@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from vmvc.plan import Condition
-from vmvc.records import QuantityRecord, RunRecord
 from vmvc.records_compare import Difference
+from vmvc.records_journal import QuantityRecord, RunRecord
 from vmvc.spec_machine import merged
 
 Facts = Mapping[str, Any]

@@ -17,14 +17,8 @@ from vmvc.contract import Finding, Isolation, Preparation
 from vmvc.errors import StorageError
 from vmvc.loading import Loaded
 from vmvc.plan import Plan
-from vmvc.records import (
-    VERSION,
-    FindingRecord,
-    QuantityRecord,
-    ReferenceRecord,
-    RunRecord,
-    recorded_options,
-)
+from vmvc.records import VERSION, FindingRecord
+from vmvc.records_journal import QuantityRecord, ReferenceRecord, RunRecord, recorded_options
 from vmvc.stopping import rule_of
 
 

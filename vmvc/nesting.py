@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vmvc import stats
-from vmvc.records import ReadingRecord, TrialRecord
+from vmvc.records_journal import ReadingRecord, TrialRecord
 
 
 @dataclass(frozen=True, slots=True)

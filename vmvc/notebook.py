@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from vmvc.records import Summary, SummaryRow
+from vmvc.records_summary import Summary, SummaryRow
 from vmvc.units import show
 
 _SHOWN: Final = 40

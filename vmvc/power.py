@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmvc import stats
+from vmvc.cells import Cells, cells_of
 from vmvc.errors import ResultsError
 from vmvc.estimate import estimate
-from vmvc.execution import plan_of
 from vmvc.loading import Loaded
 from vmvc.manifest import options_of
 from vmvc.plan import Condition, Plan
-from vmvc.records import QuantityRecord, RunRecord
-from vmvc.results import Cells, cells_of
+from vmvc.planning import plan_of
+from vmvc.records_journal import QuantityRecord, RunRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from vmvc.plan import Condition
-from vmvc.records import SummaryRow
 from vmvc.records_explain import ExplainedCell
+from vmvc.records_summary import SummaryRow
 from vmvc.units import show, show_bytes
 
 Make = Callable[["Recorded"], str]
@@ -37,6 +37,10 @@ class Recorded:
     @property
     def isolation(self) -> str:
         return self.ask("backends", self.condition.backend, "isolation")
+
+    @property
+    def emulated(self) -> bool:
+        return self.ask("backends", self.condition.backend, "facts", "emulated") == "yes"
 
     def ask(self, *path: str) -> str:
         """Return what run.json says there, as text, without counting it as a source; "" where nothing."""

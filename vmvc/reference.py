@@ -13,7 +13,7 @@ from vmvc import journal
 from vmvc.contract import Quantity
 from vmvc.errors import ResultsError
 from vmvc.plan import show_level
-from vmvc.records import ReferenceRecord, SampleRecord, TrialRecord
+from vmvc.records_journal import ReferenceRecord, SampleRecord, TrialRecord
 from vmvc.spec import Level
 from vmvc.wording import listed
 

@@ -11,7 +11,9 @@ from typing import Final
 from vmvc import stats
 from vmvc.nesting import Nested, spread_of
 from vmvc.plan import Condition
-from vmvc.records import FindingRecord, QuantityRecord, SummaryRow
+from vmvc.records import FindingRecord
+from vmvc.records_journal import QuantityRecord
+from vmvc.records_summary import SummaryRow
 
 SERIOUS: Final = {
     "slow-first": "raise trials.warmup",

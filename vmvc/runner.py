@@ -7,49 +7,28 @@ deadlines, so that nothing which writes or draws disturbs the timed part.
 from __future__ import annotations
 
 import os
-import signal
-import threading
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType, MappingProxyType
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from vmvc import host, owner
-from vmvc.contract import (
-    Backend,
-    Clock,
-    Finding,
-    Guest,
-    Metric,
-    MonotonicClock,
-    Observes,
-    Severity,
-    Tag,
-)
+from vmvc.contract import Backend, Clock, Finding, Guest, Metric, MonotonicClock, Observes, Severity, Tag
 from vmvc.errors import CleanupError, DeadlineExceeded, Interrupted, VmvcError
+from vmvc.job import Job, Outcome, pick
 from vmvc.journal import Journal
 from vmvc.plan import Condition, Plan, PlannedTrial
-from vmvc.records import (
-    UNCLEAN,
-    AbsentRecord,
-    EventRecord,
-    Failure,
-    FindingRecord,
-    ReadingRecord,
-    SeriesRecord,
-    StopRecord,
-    TrialRecord,
-)
+from vmvc.records_journal import StopRecord, TrialRecord
+from vmvc.signals import Signals
 from vmvc.stopping import Stopping
-from vmvc.trial import DESTROY_TIMEOUT, Job, Outcome, pick
+from vmvc.trial import DESTROY_TIMEOUT
+from vmvc.trial_record import record_of
 from vmvc.worker import Worker, WorkerDied
 
 START_UP_TIMEOUT: Final = 60.0
 """Seconds that the worker may take before its first announcement."""
-
 PAUSE_LOOK: Final = 0.1
 """Seconds between two looks, in a pause, at whether somebody asks to stop."""
 AWAY: Final = 30.0
@@ -57,7 +36,6 @@ AWAY: Final = 30.0
 AWAY_LOOK: Final = 10.0
 """Seconds within which it must answer then."""
 NONE_TRIED: Final[Mapping[int, int]] = MappingProxyType({})
-
 Bind = Callable[[Condition], tuple[Backend, Guest]]
 
 
@@ -70,49 +48,6 @@ class Watcher(Protocol):
     def ended(self, record: TrialRecord) -> None: ...
     def decided(self, stop: StopRecord) -> None: ...
     def expecting(self, backend: str, condition: str, trials: int) -> None: ...
-
-
-class Signals:
-    """Counts the requests to stop: the first ends the trial in good order, the second at once.
-
-    ``on_asked`` is called at the next ``answer`` after SIGUSR1, which asks where the run is.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.on_asked: Callable[[], None] = lambda: None
-        self._asked = False
-
-    def _note(self, signum: int, frame: FrameType | None) -> None:
-        self.count += 1
-
-    def _ask(self, signum: int, frame: FrameType | None) -> None:
-        self._asked = True
-
-    def answer(self) -> None:
-        """Tell where the run is, if somebody has asked."""
-        if self._asked:
-            self._asked = False
-            self.on_asked()
-
-    @contextmanager
-    def installed(self) -> Iterator[Signals]:
-        """Listen to SIGINT, SIGTERM, SIGHUP and SIGUSR1; put back what was there.
-
-        In another thread than the main one nothing can listen, and nothing does.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            yield self
-            return
-        wanted = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-        before = {number: signal.signal(number, self._note) for number in wanted}
-        if hasattr(signal, "SIGUSR1"):
-            before[signal.SIGUSR1] = signal.signal(signal.SIGUSR1, self._ask)
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +92,7 @@ class Runner:
         self._mixed = campaign.plan.mixed
         self._owner = owner.current()
         self._threads = os.cpu_count() or 1
+        self._last: host.Noise | None = None
         self._units = {
             (metric.name, quantity.name): quantity.unit
             for metric in campaign.metrics
@@ -269,7 +205,10 @@ class Runner:
                 outcome.findings.append(_removed_later(trouble))
         if self._signals.count and outcome.failure is not None:
             raise self._stopped()
-        noise = host.noise_between(before, host.noise())
+        if self._last is not None:
+            outcome.findings += host.woken(self._last, before)
+        self._last = host.noise()
+        noise = host.noise_between(before, self._last)
         room = len(guest.cpuset) if guest.cpuset is not None else self._threads
         outcome.findings += host.noise_findings(
             noise, threads=self._threads, cpus=guest.cpus or self._threads, room=room
@@ -280,7 +219,7 @@ class Runner:
             outcome.findings += lines.findings()
             _blame_memory(outcome, lines.killed)
         outcome.findings += campaign.disturbed()
-        return self._record(trial, attempt, tag, wall, outcome, noise), outcome.cleanup
+        return record_of(trial, attempt, tag, wall, outcome, noise, self._units), outcome.cleanup
 
     def _tick(self) -> None:
         """Show the step; pass a request to stop on, once; end the worker at the second."""
@@ -329,55 +268,6 @@ class Runner:
 
     def _stopped(self) -> Interrupted:
         return Interrupted("interrupted; what was measured is kept")
-
-    def _record(
-        self,
-        trial: PlannedTrial,
-        attempt: int,
-        tag: Tag,
-        wall: str,
-        outcome: Outcome,
-        noise: Mapping[str, float],
-    ) -> TrialRecord:
-        failure = None
-        if outcome.failure is not None:
-            phase, error = outcome.failure
-            failure = Failure(phase=phase, error=type(error).__name__, reason=error.what, hint=error.hint)
-        findings = [FindingRecord.of(finding) for finding in outcome.findings]
-        if outcome.cleanup is not None:
-            findings.append(
-                FindingRecord(
-                    code="cleanup.failed",
-                    severity="error",
-                    what=outcome.cleanup.what,
-                    remedy=outcome.cleanup.hint,
-                )
-            )
-        return TrialRecord(
-            trial=trial.number,
-            attempt=attempt,
-            block=trial.block,
-            position=trial.position,
-            warmup=trial.warmup,
-            backend=trial.condition.backend,
-            condition=trial.condition.id,
-            factors=trial.condition.factors,
-            metrics=trial.metrics,
-            instance=tag.name,
-            wall=wall,
-            outcome="failed" if failure else UNCLEAN if outcome.cleanup else "measured",
-            failure=failure,
-            events={name: EventRecord.of(event) for name, event in outcome.events.items()},
-            readings=tuple(
-                ReadingRecord.of(metric, reading, self._units[metric, reading.quantity])
-                for metric, reading in outcome.readings
-            ),
-            absent=tuple(AbsentRecord.of(metric, absent) for metric, absent in outcome.absent),
-            findings=tuple(findings),
-            series=tuple(SeriesRecord.of(metric, series) for metric, series in outcome.series),
-            noise=noise,
-            proof=outcome.proof,
-        )
 
 
 def _blame_memory(outcome: Outcome, killed: Sequence[int]) -> None:

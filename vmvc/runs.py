@@ -14,7 +14,8 @@ from pydantic import Field
 from vmvc import journal, results, unpacking
 from vmvc.attempts import stops_of, trials_of
 from vmvc.errors import ResultsError
-from vmvc.records import UNCLEAN, Record
+from vmvc.records import Record
+from vmvc.records_journal import UNCLEAN
 
 UNFINISHED: Final = "running or interrupted"
 

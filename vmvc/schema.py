@@ -17,11 +17,12 @@ from pydantic_core import core_schema
 
 from vmvc.contract import Backend, Metric
 from vmvc.errors import EngineError
-from vmvc.records import JOURNAL_LINE, Summary
 from vmvc.records_about import About
 from vmvc.records_claims import VERDICTS
 from vmvc.records_compare import ComparedRuns
 from vmvc.records_explain import Explained
+from vmvc.records_journal import JOURNAL_LINE
+from vmvc.records_summary import Summary
 from vmvc.registry import BACKENDS, METRICS, backend_class, metric_class
 from vmvc.spec import Experiment
 from vmvc.units import Duration, Percent, Size

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 import vmvc
 from vmvc.errors import ResultsError
-from vmvc.records import Summary
 from vmvc.records_claims import VERDICTS, VerdictRecord
+from vmvc.records_summary import Summary
 
 
 def sealed(summary: Summary, journal: Path) -> Summary:

@@ -19,11 +19,11 @@ from typing import Any, Final
 
 from vmvc import host, loading, owner
 from vmvc.contract import Backend, Finding, Guest, Preparation, Scalar, Severity, Tag
+from vmvc.engines import CHECK_TIMEOUT, PREPARE_TIMEOUT
 from vmvc.errors import EngineError, Interrupted, VmvcError
-from vmvc.execution import CHECK_TIMEOUT, PREPARE_TIMEOUT
+from vmvc.job import Job, Outcome
 from vmvc.lock import measuring
-from vmvc.runner import Signals
-from vmvc.trial import Job, Outcome
+from vmvc.signals import Signals
 from vmvc.worker import Worker, WorkerDied
 
 METRICS: Final = ("startup", "shutdown", "memory", "disk", "isolation")

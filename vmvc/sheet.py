@@ -44,3 +44,8 @@ def safe(cell: str) -> str:
     except ValueError:
         return f"'{cell}"
     return cell
+
+
+def number(value: float) -> str:
+    """Write a number so that it reads back the same; whole numbers without a fraction."""
+    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)

@@ -7,24 +7,22 @@ What only a plug-in can judge (options, quantities, factor paths) stays raw here
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
     ConfigDict,
     Field,
-    GetCoreSchemaHandler,
     JsonValue,
     SerializerFunctionWrapHandler,
     model_serializer,
     model_validator,
 )
-from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
 from vmvc.spec_claims import Claim
+from vmvc.spec_factors import Entry as Entry
+from vmvc.spec_factors import Factors as Factors
 from vmvc.spec_host import Require, Setting, listed_once
 from vmvc.spec_images import BUILT_IN_IMAGES as BUILT_IN_IMAGES
 from vmvc.spec_images import DiskImage as DiskImage
@@ -42,10 +40,11 @@ from vmvc.spec_machine import (
     with_a_machine,
     without_what_it_brings,
 )
-from vmvc.spec_model import FACTOR_PATH, Model, Name
 from vmvc.spec_model import MOST_FACTORS as MOST_FACTORS
 from vmvc.spec_model import NAME as NAME
 from vmvc.spec_model import Level as Level
+from vmvc.spec_model import Model, Name
+from vmvc.spec_names import MOST_NAMES, NamesToo
 from vmvc.spec_ready import Console as Console
 from vmvc.spec_ready import Exec as Exec
 from vmvc.spec_ready import Http as Http
@@ -55,25 +54,17 @@ from vmvc.spec_ready import ReadyExec as ReadyExec
 from vmvc.spec_ready import ReadyHttp as ReadyHttp
 from vmvc.spec_ready import ReadyTcp as ReadyTcp
 from vmvc.spec_ready import Tcp as Tcp
+from vmvc.spec_trials import Trials as Trials
+from vmvc.spec_trials import Until as Until
 from vmvc.spec_values import Argument as Argument
 from vmvc.spec_values import Command as Command
 from vmvc.spec_values import EnvName as EnvName
 from vmvc.spec_values import GuestPath as GuestPath
 from vmvc.spec_values import Port as Port
-from vmvc.units import Duration, Percent, Size
+from vmvc.units import Size
 
 SCHEMA: Final = "vmvc/1"
-NAMES: Final = "list of names"
-"""Step in an error's ``loc``: this form of ``backends`` and ``metrics`` was taken for the intended one."""
-MOST_NAMES: Final = 100
-"""Most backends, and most metrics, of an experiment."""
-MOST_ENTRIES: Final = 1000
-"""Most conditions that are listed under ``include``, and most entries of ``exclude``."""
 MOST_CLAIMS: Final = 1000
-
-# --- guest and backends -----------------------------------------------------------------------------------
-
-
 _MACHINE: Final = (
     "A machine that exists already, by its name, instead of an image: it is started, measured, stopped, and "
     "left as it was found."
@@ -169,179 +160,6 @@ class BackendSpec(Model):
     )
 
 
-@dataclass(frozen=True)
-class _NamesToo:
-    """Take a list of names as well as a mapping; each name then stands for ``settings()``.
-
-    A validator that turns the one into the other would leave JSON mode, where strict lists are tuples.
-    """
-
-    settings: Callable[[], object]
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        name = core_schema.str_schema(pattern=NAME)
-        names = core_schema.list_schema(name, min_length=1, max_length=MOST_NAMES)
-        return core_schema.tagged_union_schema(
-            {
-                NAMES: core_schema.no_info_after_validator_function(self._expand, names),
-                "settings by name": handler(source),
-            },
-            discriminator=_form,
-            custom_error_type="names_or_settings",
-            custom_error_message="expected a list of names, or a mapping of names to settings",
-        )
-
-    def _expand(self, names: list[str]) -> Mapping[str, object]:
-        if len(set(names)) < len(names):
-            raise PydanticCustomError("listed_twice", "expected a list in which each name stands once")
-        return {name: self.settings() for name in names}
-
-
-def _form(value: object) -> str | None:
-    forms = {NAMES: list, "settings by name": Mapping}
-    return next((form for form, kind in forms.items() if isinstance(value, kind)), None)
-
-
-# --- trials ------------------------------------------------------------------------------------------------
-
-
-class Until(Model):
-    """Stop a condition when its median is known well enough; on precision, never on significance."""
-
-    metric: str = Field(
-        pattern=r"^[a-z0-9][a-z0-9-]*\.[a-z0-9][a-z0-9_.-]*$",
-        description="Metric and quantity whose median decides, such as `startup.ready`.",
-    )
-    relative_ci: Percent = Field(
-        description="Enough: the 95% interval's half-width over the median, at most."
-    )
-    max: int = Field(ge=1, le=10**6, description="Measured trials of a condition after which it ends anyhow.")
-    min: int = Field(
-        default=10,
-        ge=1,
-        le=10**6,
-        description="Values before which no condition counts as known (an interval needs 6); at most `max`.",
-    )
-
-
-class Trials(Model):
-    """How often, in which order and how patiently."""
-
-    model_config = ConfigDict(json_schema_extra={"not": {"required": ["count", "until"]}})
-
-    count: int = Field(default=10, ge=1, le=10**6, description="Measured trials of every condition.")
-    until: Until | None = Field(
-        default=None, description="Instead of `count`: as many trials as a precise median takes."
-    )
-    warmup: int = Field(
-        default=1, ge=0, le=1000, description="Trials of every condition that run first, stored and flagged."
-    )
-    order: Literal["randomized-blocks", "interleaved", "sequential"] = Field(
-        default="randomized-blocks",
-        description="`randomized-blocks`: each block holds every condition once, shuffled; `interleaved`: "
-        "the same, in file order; `sequential`: all trials of a condition in a row.",
-    )
-    seed: int = Field(default=1, ge=0, le=2**32 - 1, description="Seed of the shuffled order.")
-    timeout: Duration = Field(
-        default=180.0, description="Longest time for each step of a trial: create, start, ready, observe."
-    )
-    stop_timeout: Duration = Field(
-        default=30.0, description="Longest time for an orderly stop before the instance is ended by force."
-    )
-    cache: Literal["warm", "cold"] = Field(
-        default="warm",
-        description="`cold`: drop the host's page cache just before each trial (root only); also a factor.",
-    )
-    image: Literal["present", "absent"] = Field(
-        default="present",
-        description="`absent`: the backend's image is removed before each trial and pulled or made again in "
-        "it, as `startup.image`; also a factor.",
-    )
-    pause: Duration = Field(default=0.0, description="Idle time before each trial, outside of what is timed.")
-    retries: int = Field(
-        default=0,
-        ge=0,
-        le=10,
-        description="How often a trial that failed is tried again at once; every attempt stays on record.",
-    )
-    on_failure: Literal["continue", "stop"] = Field(
-        default="continue",
-        description="`stop`: end the run, resumable, after a measured trial whose last attempt failed.",
-    )
-
-    @property
-    def most(self) -> int:
-        """The most measured trials of a condition."""
-        return self.count if self.until is None else self.until.max
-
-    @model_validator(mode="after")
-    def _count_or_until(self) -> Trials:
-        if self.until is not None and "count" in self.model_fields_set:
-            raise PydanticCustomError("count_and_until", "expected count or until, got both")
-        return self
-
-    @model_serializer(mode="wrap")
-    def _one_of_them(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        written: dict[str, Any] = handler(self)
-        if self.until is not None:
-            written.pop("count", None)
-        return written
-
-
-# --- factors ----------------------------------------------------------------------------------------------
-
-Entry = Mapping[str, Level]
-"""Levels by factor path, and under ``backend`` the one backend that they are for."""
-
-_Key = Annotated[str, Field(pattern=rf"^(backend|{FACTOR_PATH[2:-2]})$")]
-_Entries = Annotated[
-    tuple[Annotated[Mapping[_Key, Level], Field(min_length=1, max_length=MOST_FACTORS)], ...],
-    Field(max_length=MOST_ENTRIES),
-]
-
-
-class Factors(Model):
-    """What to sweep: a path to a setting -> its levels. Every combination is a condition."""
-
-    model_config = ConfigDict(
-        extra="allow",
-        json_schema_extra={
-            "propertyNames": {"anyOf": [{"enum": ["include", "exclude"]}, {"pattern": FACTOR_PATH}]},
-            "maxProperties": MOST_FACTORS + 2,
-        },
-    )
-    __pydantic_extra__: dict[str, Annotated[tuple[Level, ...], Field(min_length=1, max_length=10_000)]]
-
-    include: _Entries = Field(
-        default=(),
-        description="Conditions to add: each a mapping of paths (and `backend`) to levels. What an entry "
-        "does not name stays as the file gives it. Where nothing is swept, these are all conditions.",
-    )
-    exclude: _Entries = Field(
-        default=(),
-        description="Combinations to leave out: those that have all levels (and the `backend`) of an entry.",
-    )
-
-    @property
-    def axes(self) -> Mapping[str, tuple[Level, ...]]:
-        """What is swept: path -> levels, in file order."""
-        return self.__pydantic_extra__
-
-    @model_validator(mode="after")
-    def _paths(self) -> Factors:
-        if len(self.axes) > MOST_FACTORS:
-            counts = {"field_type": "Dictionary", "max_length": MOST_FACTORS, "actual_length": len(self.axes)}
-            raise PydanticKnownError("too_long", counts)
-        if not all(re.fullmatch(FACTOR_PATH, path) for path in self.axes):
-            raise PydanticCustomError("factor_path", "expected paths to settings")
-        return self
-
-
-# --- the experiment ---------------------------------------------------------------------------------------
-
-
 class Experiment(Model):
     """A declarative comparison of backends on one image."""
 
@@ -355,7 +173,7 @@ class Experiment(Model):
     )
     guest: GuestSpec = Field(default_factory=GuestSpec, description="What runs, the same on every backend.")
     backends: Annotated[
-        Mapping[Name, BackendSpec], Field(min_length=1, max_length=MOST_NAMES), _NamesToo(BackendSpec)
+        Mapping[Name, BackendSpec], Field(min_length=1, max_length=MOST_NAMES), NamesToo(BackendSpec)
     ] = Field(description="Backends to compare: a list of names, or a mapping of names to settings.")
     factors: Factors = Field(
         default_factory=Factors,
@@ -366,7 +184,7 @@ class Experiment(Model):
     metrics: Annotated[
         Mapping[Name, Mapping[str, JsonValue]],
         Field(min_length=1, max_length=MOST_NAMES),
-        _NamesToo(dict),
+        NamesToo(dict),
     ] = Field(description="What to measure: a list of names, or a mapping of names to options.")
     trials: Trials = Field(default_factory=Trials, description="How often, in which order, how patiently.")
     require: Require = Field(

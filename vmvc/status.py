@@ -24,8 +24,9 @@ from vmvc.contract import Finding, Tag
 from vmvc.errors import ResultsError
 from vmvc.pace import Pace
 from vmvc.plan import Condition, Plan, PlannedTrial
-from vmvc.records import UNCLEAN, FindingRecord, Record, StopRecord, TrialRecord
-from vmvc.runner import Signals
+from vmvc.records import FindingRecord, Record
+from vmvc.records_journal import UNCLEAN, StopRecord, TrialRecord
+from vmvc.signals import Signals
 from vmvc.units import show_seconds
 from vmvc.watching import RunWatcher
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from vmvc import stats
-from vmvc.records import StepRecord, StopRecord, TrialRecord, UntilRecord
+from vmvc.records_journal import StepRecord, StopRecord, TrialRecord, UntilRecord
 from vmvc.spec import Trials
 from vmvc.units import format_percent
 

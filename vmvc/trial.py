@@ -6,22 +6,19 @@ calls and nowhere else, in the same places for every backend.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Final
 
 from vmvc import fleet, pagecache, probes
 from vmvc.contract import (
     EVENTS,
     Absent,
-    Backend,
     Clock,
     Ending,
     Event,
     Finding,
-    Guest,
     Instance,
     Member,
     Metric,
@@ -30,15 +27,14 @@ from vmvc.contract import (
     Scene,
     Series,
     Severity,
-    Tag,
 )
 from vmvc.errors import CleanupError, DeadlineExceeded, Interrupted, Unavailable, VmvcError
+from vmvc.job import Announce, Job, Outcome
 from vmvc.milestones import Milestones
 from vmvc.units import show_seconds
 
 DESTROY_TIMEOUT: Final = 60.0
 """Seconds that a destroy may take before the worker is ended and another one tries."""
-
 FETCH_TIMEOUT: Final = 3600.0
 """Seconds to pull or make an image, as for its preparation before the first trial."""
 IMAGE_THERE: Final = "the image was there already (trials.image: present)"
@@ -47,51 +43,13 @@ MADE_HERE: Final = "the image was made on this host and not pulled"
 """Why a trial whose image was absent has no time of a pull."""
 UNREAD: Final = 0.01
 """Seconds in which the reader takes up what a guest has printed; a line may follow the probe's answer."""
-
 OF_A_LIFE: Final = tuple(event for event in EVENTS if event not in ("console", "ready"))
 """Events that a machine has not which is only observed."""
 ATTACHED: Final = "the machine ran already and was only observed (guest.attach: true)"
 """Why it has not."""
 NO_FLEET: Final = "a machine that exists already is there once: a fleet would need copies of it"
-
 COOL_TIMEOUT: Final = 600.0
 """Seconds to write what is dirty to the disk and drop the page cache."""
-
-Announce = Callable[[str, float], None]
-"""Called with the name of a step and the seconds it may take, just before the step."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A trial to run: all that the child process needs."""
-
-    tag: Tag
-    backend: Backend
-    guest: Guest
-    metrics: tuple[Metric, ...]
-    timeout: float
-    stop_timeout: float
-    console_log: Path | None = None
-    cold: bool = False
-    """Drop the host's page cache just before the first event."""
-    absent: bool = False
-    """Remove the image first, and time how long it takes to have it again."""
-    rehearsed: bool = False
-    """Let a life that nobody times come first, so that the page cache is warm whatever came before."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a trial gave; with a ``failure`` there are no readings."""
-
-    events: dict[str, Event] = field(default_factory=dict)
-    readings: list[tuple[str, Reading]] = field(default_factory=list)
-    absent: list[tuple[str, Absent]] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    proof: dict[str, float] = field(default_factory=dict)
-    series: list[tuple[str, Series]] = field(default_factory=list)
-    failure: tuple[str, VmvcError] | None = None
-    cleanup: CleanupError | None = None
 
 
 def _kept(outcome: Outcome) -> None:
@@ -382,9 +340,3 @@ class Trial:
 
     def _record(self, event: str, at: int) -> None:
         self._outcome.events[event] = Event(at)
-
-
-def pick(metrics: Sequence[Metric], names: Sequence[str]) -> tuple[Metric, ...]:
-    """Return the metrics of those names, in that order."""
-    by_name = {metric.name: metric for metric in metrics}
-    return tuple(by_name[name] for name in names)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from vmvc.contract import Finding, Tag
 from vmvc.plan import Condition, Plan, PlannedTrial
-from vmvc.records import StopRecord, TrialRecord
+from vmvc.records_journal import StopRecord, TrialRecord
 from vmvc.runner import Watcher
 
 

@@ -25,7 +25,8 @@ from typing import Any, Final
 from vmvc import fleet, owner
 from vmvc.contract import Backend, Guest, MonotonicClock, Tag
 from vmvc.errors import DeadlineExceeded, Interrupted, VmvcError
-from vmvc.trial import DESTROY_TIMEOUT, Job, Outcome, Trial
+from vmvc.job import Job, Outcome
+from vmvc.trial import DESTROY_TIMEOUT, Trial
 
 GRACE: Final = 5.0
 """Seconds beyond a step's deadline before the child is ended; a step that keeps it itself reports better."""

@@ -16,9 +16,11 @@ import pytest
 from pydantic import ValidationError
 
 from vmvc import probes
-from vmvc.backends import fake
-from vmvc.backends.fake import FakeBackend, FakeInstance, FakeOptions
+from vmvc.backends import fake_script
+from vmvc.backends.fake import FakeBackend
 from vmvc.backends.fake_guest import CRASH_STATUS, execute
+from vmvc.backends.fake_instance import FakeInstance
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.console import ConsoleTap
 from vmvc.contract import Event, Guest, MonotonicClock, Severity, Tag
 from vmvc.errors import (
@@ -222,7 +224,7 @@ def test_a_step_hangs_after_its_effect(
     def hang() -> None:
         raise Hung
 
-    monkeypatch.setattr(fake, "_hang", hang)
+    monkeypatch.setattr(fake_script, "_hang", hang)
     instance = make(hang=step)
     with pytest.raises(Hung):
         live(instance)
@@ -282,7 +284,7 @@ def test_without_a_fault_another_process_leaves_nothing(state: Path) -> None:
 
 
 def test_a_guest_dies(make: Make) -> None:
-    instance = up(make(dies_after=0.05, hang="ready"))
+    instance = up(make(dies_after=0.5, hang="ready"))
     tap = ConsoleTap(instance.console(), MonotonicClock())
     with pytest.raises(GuestDied, match="fake guest: booting"):
         wait(instance, console=tap)

@@ -217,6 +217,13 @@ def test_a_daemon_that_hangs_is_told_apart(tmp_path: Path) -> None:
     assert time.monotonic() - before < 10
 
 
+def test_a_backend_waits_for_its_daemon_as_long_as_it_is_told(tmp_path: Path) -> None:
+    program(tmp_path, "exec sleep 60")
+    options = VirtualBoxOptions(vboxmanage=str(tmp_path / "VBoxManage"))
+    (finding,) = VirtualBoxBackend("vb", options, patience=0.2).check()
+    assert "VBoxManage did not tell its version within 0.2 s" in finding.what
+
+
 def test_a_button_that_was_never_pressed_is_not_blamed_on_the_guest(tmp_path: Path) -> None:
     manage, here = program(tmp_path, "exec sleep 60"), Process(psutil.Process())
     with pytest.raises(DeadlineExceeded, match="did not press the power button"):

@@ -15,9 +15,9 @@ import pytest
 from tests.bench.pairs import measure, show
 from vmvc.backends.docker import DockerBackend
 from vmvc.contract import Guest, Tag
+from vmvc.job import Job, Outcome
 from vmvc.owner import current
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
-from vmvc.trial import Job, Outcome
 from vmvc.worker import Worker
 
 GUEST = Guest(image=BUILT_IN_IMAGES["tiny"], cpus=1, memory=256 * 2**20, ready=ReadyHttp(http=Http(port=80)))

@@ -12,9 +12,10 @@ from tests.command import VMVC
 from vmvc import loading
 from vmvc.cli.progress import Quiet
 from vmvc.cli.text import write
-from vmvc.execution import plan_of, start
+from vmvc.execution import start
 from vmvc.plan import Plan
-from vmvc.records import TrialRecord
+from vmvc.planning import plan_of
+from vmvc.records_journal import TrialRecord
 from vmvc.units import show_seconds
 
 MEGABYTE = 10**6

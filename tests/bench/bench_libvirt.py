@@ -17,9 +17,9 @@ from tests.bench.pairs import Pairs, measure, show
 from vmvc import probes
 from vmvc.backends.libvirt import LibvirtBackend
 from vmvc.contract import Guest, Instance, MonotonicClock, Tag
+from vmvc.job import Job, Outcome
 from vmvc.owner import current
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
-from vmvc.trial import Job, Outcome
 from vmvc.worker import Worker
 
 GUEST = Guest(image=BUILT_IN_IMAGES["tiny"], cpus=1, memory=256 * 2**20, ready=ReadyHttp(http=Http(port=80)))

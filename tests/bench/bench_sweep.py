@@ -15,7 +15,7 @@ from tests.bench.pairs import measure, show
 from vmvc.backends.docker import DockerBackend
 from vmvc.backends.docker_client import DockerOptions
 from vmvc.contract import Guest, MonotonicClock
-from vmvc.execution import sweep
+from vmvc.engines import sweep
 from vmvc.spec import BUILT_IN_IMAGES, Exec, ReadyExec
 from vmvc.watching import Silent
 from vmvc.worker import Worker

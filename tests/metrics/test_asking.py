@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from vmvc.backends.fake import FakeInstance
+from vmvc.backends.fake_instance import FakeInstance
 from vmvc.contract import MonotonicClock
 from vmvc.metrics.asking import Answers, ask
 from vmvc.spec import Http

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from vmvc.backends.fake import FakeBackend, FakeInstance, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_instance import FakeInstance
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.contract import Absent, Completed, Guest, Marks, Metric, MonotonicClock, Reading, Scene, Tag
 from vmvc.errors import DeadlineExceeded, Unavailable
 from vmvc.metrics.boot import Boot, BootOptions

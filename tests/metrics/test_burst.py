@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from vmvc import host
-from vmvc.backends.fake import FakeBackend, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.contract import (
     Event,
     Fleet,
@@ -25,10 +26,11 @@ from vmvc.contract import (
     Tag,
 )
 from vmvc.errors import StepFailed
+from vmvc.job import Job
 from vmvc.metrics.burst import Burst, BurstOptions
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
 from vmvc.testing import MetricContract
-from vmvc.trial import Job, Trial
+from vmvc.trial import Trial
 
 GIB = 2**30
 GUEST = Guest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +11,9 @@ import psutil
 import pytest
 
 from vmvc import cputimes, host
-from vmvc.backends.fake import FakeBackend, FakeInstance, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_instance import FakeInstance
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.contract import (
     Absent,
     Event,
@@ -25,11 +28,12 @@ from vmvc.contract import (
     Tag,
 )
 from vmvc.errors import Unavailable
+from vmvc.job import Job, Outcome
 from vmvc.metrics.density import Density, DensityOptions
 from vmvc.metrics.growth import CAPACITY, LINES, Before, Growth, Point
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
 from vmvc.testing import MetricContract
-from vmvc.trial import Job, Outcome, Trial
+from vmvc.trial import Trial
 
 MIB = 2**20
 GIB = 2**30
@@ -200,7 +204,7 @@ def test_a_failed_first_is_a_failed_trial(tmp_path: Path) -> None:
 
 
 def test_an_instance_that_does_not_live_ends_growth(run: Run) -> None:
-    outcome = run({"dies_after": 0.15, "fault_members": (3,)}, instances=50, concurrency=2, settle="400ms")
+    outcome = run({"dies_after": 0.5, "fault_members": (3,)}, instances=50, concurrency=2, settle="2s")
     assert values(outcome)["instances"] == 2
     assert why(outcome) == "growth ended at 3 instances: instance 3 ended after it was ready"
     assert "instance 3 ended" in reasons(outcome)["idle_cpu"]
@@ -209,8 +213,7 @@ def test_an_instance_that_does_not_live_ends_growth(run: Run) -> None:
 def test_late_readiness_ends_growth(run: Run) -> None:
     outcome = run({"ready": 0.1}, instances=9, ready_limit="20ms")
     assert values(outcome)["instances"] == 1
-    assert "the 95th percentile of readiness is 1" in why(outcome)
-    assert why(outcome).endswith(" ms, over 20 ms")
+    assert re.search(r": the 95th percentile of readiness is [0-9.]+ m?s, over 20 ms$", why(outcome))
 
 
 def test_a_page_from_swap_ends_growth(run: Run, scripted: Host, monkeypatch: pytest.MonkeyPatch) -> None:

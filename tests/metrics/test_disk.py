@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from vmvc.backends.fake import FakeBackend, FakeDisk, FakeInstance, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_instance import FakeInstance
+from vmvc.backends.fake_options import FakeDisk, FakeOptions
 from vmvc.contract import (
     Absent,
     DiskUsage,

@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from vmvc import host
-from vmvc.backends.fake import FakeBackend, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.contract import Absent, Guest, Metric, MonotonicClock, Reading, Scene, Tag
 from vmvc.errors import GuestDied, Unavailable
 from vmvc.host.energy import counters, joules
@@ -58,6 +59,15 @@ def test_a_counter_that_begins_anew_is_counted_on(tmp_path: Path) -> None:
     late = {"intel-rapl:0": ("package-0", MOST - 1_000_000)}
     before = counters(plant(tmp_path, late))
     assert joules(before, counters(plant(tmp_path, late, more=3_000_000)), "package") == 3.0
+
+
+def test_over_a_sleep_of_the_host_the_counters_tell_nothing(tmp_path: Path) -> None:
+    """A package that was without power begins anew, which looks like a round of its counter."""
+    before = replace(counters(plant(tmp_path, TWO_SOCKETS)), slept=0.0)
+    after = replace(counters(plant(tmp_path, TWO_SOCKETS, more=-900_000)), slept=8.0)
+    told = joules(before, after, "package")
+    assert isinstance(told, Unavailable)
+    assert "the host was suspended for 8 s meanwhile" in told.what
 
 
 def test_a_kind_of_counter_that_is_not_there_is_unknown_and_not_nothing(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from vmvc.backends.fake import FakeBackend, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.contract import (
     EVENTS,
     IMAGE_EVENTS,

@@ -12,15 +12,18 @@ import pytest
 from pydantic import ValidationError
 
 from vmvc import host
-from vmvc.backends.fake import FakeBackend, FakeInstance, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_instance import FakeInstance
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.contract import Completed, Guest, Limits, Metric, MonotonicClock, Tag
 from vmvc.errors import GuestDied, VmvcError
+from vmvc.job import Job, Outcome
 from vmvc.metrics import interference
 from vmvc.metrics.asking import Answers
 from vmvc.metrics.interference import LOADS, Interference, InterferenceOptions
 from vmvc.spec import BUILT_IN_IMAGES, Exec, Http, ReadyExec, ReadyHttp
 from vmvc.testing import MetricContract
-from vmvc.trial import Job, Outcome, Trial
+from vmvc.trial import Trial
 
 GUEST = Guest(BUILT_IN_IMAGES["tiny"], cpus=1, memory=2**26, ready=ReadyHttp(http=Http(port=80)))
 HELD = Limits(1.0, 2**26, None, "cgroup", {"pids": "no limit is set"})

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vmvc import confinement, host
-from vmvc.backends.fake import FakeInstance
+from vmvc.backends.fake_instance import FakeInstance
 from vmvc.confinement import Status
 from vmvc.contract import (
     Absent,

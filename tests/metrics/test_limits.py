@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from vmvc import cgroups, cputimes, host
-from vmvc.backends.fake import FakeInstance
+from vmvc.backends.fake_instance import FakeInstance
 from vmvc.contract import (
     Absent,
     Completed,
@@ -27,7 +27,7 @@ from vmvc.contract import (
 )
 from vmvc.contract import Limits as Held
 from vmvc.errors import StepFailed, Unavailable, VmvcError
-from vmvc.metrics import limits
+from vmvc.metrics import limits, limits_cpu, limits_pids
 from vmvc.metrics.limits import Limits, LimitsOptions
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
 from vmvc.testing import MetricContract
@@ -88,7 +88,7 @@ def counted(*numbers: int, code: int = 0) -> Completed:
 @pytest.fixture(autouse=True)
 def _host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "mem_available", lambda: 64 * 2**30)
-    monkeypatch.setattr(limits, "_tasks", lambda instance: 3)
+    monkeypatch.setattr(limits_pids, "_tasks", lambda instance: 3)
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     times = itertools.count()
     monkeypatch.setattr(cputimes, "look", lambda pids: {(1, 1): float(next(times)) * 1e-9})
@@ -203,15 +203,15 @@ def test_cpu_hogs_that_end_early_give_no_value() -> None:
 
 
 def test_a_host_without_a_cpu_more_cannot_show_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    metric, scene = Limits(LimitsOptions(hog=1.0)), Scene({}, GUEST, Promising(), MonotonicClock())
+    scene = Scene({}, GUEST, Promising(), MonotonicClock())
     received = 1.14
-    monkeypatch.setattr(metric, "_received", lambda scene, cpus: received)
-    assert list(metric._cpu(scene, HELD))[-1] == Reading("cpu_kept", 1)
+    monkeypatch.setattr(limits_cpu, "_received", lambda scene, cpus, lasting: received)
+    assert list(limits_cpu.try_cpu(scene, HELD, 1.0))[-1] == Reading("cpu_kept", 1)
     received = 1.16
-    assert list(metric._cpu(scene, HELD))[-1] == Reading("cpu_kept", 0)
+    assert list(limits_cpu.try_cpu(scene, HELD, 1.0))[-1] == Reading("cpu_kept", 0)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     what = "the limit of 1 CPUs cannot show: this host has 1"
-    assert list(metric._cpu(scene, HELD))[-1] == Absent("cpu_kept", what)
+    assert list(limits_cpu.try_cpu(scene, HELD, 1.0))[-1] == Absent("cpu_kept", what)
 
 
 def test_a_guest_that_ends_at_its_limit_is_a_finding() -> None:

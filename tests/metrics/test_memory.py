@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from vmvc import cgroups, host
-from vmvc.backends.fake import FakeInstance
+from vmvc.backends.fake_instance import FakeInstance
 from vmvc.contract import (
     Absent,
     Completed,

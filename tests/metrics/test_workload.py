@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from vmvc.backends.fake import FakeInstance
+from vmvc.backends.fake_instance import FakeInstance
 from vmvc.contract import Absent, Completed, Finding, Guest, Metric, Reading, Scene, Tag
 from vmvc.errors import DeadlineExceeded, StepFailed, TrialError, Unavailable
 from vmvc.metrics.presets import PRESETS

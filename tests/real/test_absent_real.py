@@ -14,8 +14,9 @@ from vmvc.backends.docker_client import DockerOptions
 from vmvc.cli.progress import Quiet
 from vmvc.contract import Guest
 from vmvc.errors import Unavailable
-from vmvc.execution import plan_of, start
+from vmvc.execution import start
 from vmvc.loading import Loaded, loads
+from vmvc.planning import plan_of
 from vmvc.spec import Exec, OciImage, ReadyExec
 
 EXPERIMENT = """\

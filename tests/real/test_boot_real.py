@@ -12,9 +12,10 @@ import pytest
 from vmvc import owner
 from vmvc.backends.libvirt import LibvirtBackend, LibvirtOptions
 from vmvc.contract import Guest, Metric, MonotonicClock, Observes, Options, Quantity, Reading, Scene, Tag
+from vmvc.job import Job, Outcome
 from vmvc.metrics.boot import Boot, BootOptions
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp, RecipeImage
-from vmvc.trial import Job, Outcome, Trial
+from vmvc.trial import Trial
 
 pytestmark = [pytest.mark.real("libvirt", "mmdebstrap"), pytest.mark.timeout(900)]
 

@@ -8,8 +8,9 @@ import pytest
 
 from vmvc import attempts
 from vmvc.cli.progress import Quiet
-from vmvc.execution import plan_of, start
+from vmvc.execution import start
 from vmvc.loading import loads
+from vmvc.planning import plan_of
 
 EXPERIMENT = """\
 name: cold

@@ -20,9 +20,10 @@ from vmvc.backends.docker import DockerBackend
 from vmvc.backends.docker_client import DockerOptions
 from vmvc.backends.docker_instance import DockerInstance
 from vmvc.contract import Backend, Guest, MonotonicClock, Tag
+from vmvc.job import Job, Outcome
 from vmvc.metrics.density import Density, DensityOptions
 from vmvc.spec import BUILT_IN_IMAGES, Exec, Http, ReadyExec, ReadyHttp
-from vmvc.trial import Job, Outcome, Trial
+from vmvc.trial import Trial
 
 pytestmark = [pytest.mark.real("docker", "root"), pytest.mark.timeout(300), pytest.mark.quiet]
 

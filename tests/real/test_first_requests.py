@@ -12,8 +12,9 @@ import pytest
 from vmvc import owner
 from vmvc.backends.libvirt import LibvirtBackend, LibvirtOptions
 from vmvc.contract import Guest, Metric, MonotonicClock, Observes, Options, Quantity, Reading, Scene, Tag
+from vmvc.job import Job
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
-from vmvc.trial import Job, Trial
+from vmvc.trial import Trial
 
 pytestmark = [pytest.mark.real("libvirt"), pytest.mark.timeout(180)]
 

@@ -12,10 +12,11 @@ import pytest
 
 from vmvc import owner, registry
 from vmvc.contract import Backend, Guest, MonotonicClock, Scene, Tag
+from vmvc.job import Job, Outcome
 from vmvc.metrics import interference
 from vmvc.metrics.interference import Interference, InterferenceOptions, Load, Work
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
-from vmvc.trial import Job, Outcome, Trial
+from vmvc.trial import Trial
 
 pytestmark = [pytest.mark.real("docker", "root"), pytest.mark.timeout(180), pytest.mark.quiet]
 

@@ -11,7 +11,7 @@ LIFE = """
 from vmvc.backends.libvirt import LibvirtBackend, LibvirtOptions
 from vmvc.contract import Guest
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
-from vmvc.testing.lives import new_tag
+from vmvc.testing.handles import new_tag
 
 backend = LibvirtBackend("embedded", LibvirtOptions(uri="qemu:///embed", accelerator="tcg"))
 guest = Guest(BUILT_IN_IMAGES["tiny"], cpus=1, memory=192 * 2**20, ready=ReadyHttp(http=Http(port=80)))

@@ -13,7 +13,7 @@ import pytest
 
 from vmvc import owner, probes, registry
 from vmvc.contract import Absent, Guest, Instance, MonotonicClock, Reading, Scene, Tag
-from vmvc.metrics import limits
+from vmvc.metrics import limits_cpu
 from vmvc.metrics.limits import Limits, LimitsOptions
 from vmvc.spec import BUILT_IN_IMAGES, Exec, ReadyExec
 
@@ -72,7 +72,7 @@ def used(instance: Instance) -> float:
 
 def test_a_container_is_held_to_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     both: list[tuple[float, float]] = []
-    look = limits._rate
+    look = limits_cpu._rate
 
     def watched(scene: Scene, seconds: float) -> float:
         before, began = used(scene.instance), time.monotonic()
@@ -80,7 +80,7 @@ def test_a_container_is_held_to_its_limits(monkeypatch: pytest.MonkeyPatch) -> N
         both.append((rate, (used(scene.instance) - before) / (time.monotonic() - began)))
         return rate
 
-    monkeypatch.setattr(limits, "_rate", watched)
+    monkeypatch.setattr(limits_cpu, "_rate", watched)
     with live("docker") as instance:
         found = told(instance)
         assert instance.alive()

@@ -17,13 +17,14 @@ from vmvc.backends.docker import DockerBackend
 from vmvc.backends.docker_client import DockerOptions
 from vmvc.contract import Absent, Event, Guest, Instance, Metric, MonotonicClock, Options, Reading, Scene, Tag
 from vmvc.errors import GuestDied
+from vmvc.job import Job, Outcome
 from vmvc.metrics.disk import Disk, DiskOptions
 from vmvc.metrics.isolation import Isolation
 from vmvc.metrics.memory import Memory, MemoryOptions
 from vmvc.metrics.shutdown import Shutdown
 from vmvc.metrics.startup import Startup
 from vmvc.spec import BUILT_IN_IMAGES, Http, ReadyHttp
-from vmvc.trial import Job, Outcome, Trial
+from vmvc.trial import Trial
 from vmvc.units import BYTES
 
 pytestmark = [pytest.mark.real("docker"), pytest.mark.quiet]

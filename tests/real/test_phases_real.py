@@ -33,11 +33,12 @@ from vmvc.contract import (
     Scene,
     Tag,
 )
+from vmvc.job import Job, Outcome
 from vmvc.metrics.memory import Memory, MemoryOptions
 from vmvc.metrics.shutdown import Shutdown
 from vmvc.metrics.startup import Startup
 from vmvc.spec import BUILT_IN_IMAGES, Exec, Http, Ready, ReadyExec, ReadyHttp
-from vmvc.trial import Job, Outcome, Trial
+from vmvc.trial import Trial
 
 MIB = 2**20
 CLOCK = MonotonicClock()

@@ -11,10 +11,10 @@ from typing import Any
 from vmvc import journal, registry
 from vmvc.manifest import digest
 from vmvc.plan import Plan, group_metrics
-from vmvc.records import (
+from vmvc.records import FindingRecord
+from vmvc.records_journal import (
     EventRecord,
     Failure,
-    FindingRecord,
     QuantityRecord,
     ReadingRecord,
     RunRecord,

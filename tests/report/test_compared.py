@@ -17,7 +17,7 @@ from vmvc import comparing, schema
 from vmvc.records_compare import ComparedRuns
 from vmvc.report import compared as html
 from vmvc.report import compared_words as words
-from vmvc.results import number
+from vmvc.sheet import number
 
 STILL = ("docker", "memory.pss")
 

@@ -12,7 +12,8 @@ from tests.edited import unchecked
 from tests.report import runs
 from vmvc import explain, results
 from vmvc.errors import ResultsError
-from vmvc.records import FindingRecord, UntilRecord
+from vmvc.records import FindingRecord
+from vmvc.records_journal import UntilRecord
 from vmvc.report import view_of
 from vmvc.report.amount import scale, span
 from vmvc.report.markdown import escape, markdown

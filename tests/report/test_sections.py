@@ -14,7 +14,7 @@ from tests.report import runs
 from tests.report.test_page import Page
 from vmvc import journal, results
 from vmvc.contract import EVENTS
-from vmvc.records import TrialRecord
+from vmvc.records_journal import TrialRecord
 from vmvc.report import phases, view_of
 from vmvc.report.markdown import markdown
 from vmvc.report.page import page

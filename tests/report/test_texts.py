@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.report import runs
-from vmvc import results
 from vmvc.records import FindingRecord
 from vmvc.report import view_of
 from vmvc.report.markdown import escape, fenced, markdown
 from vmvc.report.page import page
 from vmvc.report.tables import NUMBER_COLUMNS, latex, numbers_csv, tex
 from vmvc.report.view import View
+from vmvc.sheet import number
 
 TOLD = FindingRecord(code="x", severity="warning", what="docker: one|two", remedy="*three*")
 
@@ -43,7 +43,7 @@ def test_csv_holds_the_values_of_the_summary(view: View) -> None:
     for row, cell in zip(rows, view.cells.values(), strict=True):
         wanted = (cell.row.median, cell.row.low)
         assert (row["median"], row["low"]) == tuple(
-            "" if value is None else results.number(value) for value in wanted
+            "" if value is None else number(value) for value in wanted
         )
 
 

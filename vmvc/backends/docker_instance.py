@@ -15,23 +15,11 @@ import psutil
 import requests
 from docker.errors import APIError, DockerException, NotFound
 
-from vmvc.backends import docker_host, docker_streams
+from vmvc.backends import docker_exec, docker_host, docker_streams
 from vmvc.backends.docker_client import Engine, ask, reached_at, socket_of, translated
 from vmvc.backends.docker_events import Events
 from vmvc.backends.docker_host import UNLIMITED, HostSide, unlimited
-from vmvc.backends.streams import too_much
-from vmvc.contract import (
-    MOST_OUTPUT,
-    ByteStream,
-    Completed,
-    DiskUsage,
-    Guest,
-    Instance,
-    Limits,
-    Marks,
-    Processes,
-    Tag,
-)
+from vmvc.contract import ByteStream, Completed, DiskUsage, Guest, Instance, Limits, Marks, Processes, Tag
 from vmvc.errors import (
     CleanupError,
     DeadlineExceeded,
@@ -48,12 +36,9 @@ NOTICED_WITHIN: Final = 5.0
 """Seconds in which the engine notices that a container's process has ended."""
 NEVER: Final = 10**8
 """Seconds before the engine kills a guest that was asked to stop: some three years."""
-NOT_FOUND: Final = 127
-NOT_EXECUTABLE: Final = 126
 _ONE_KERNEL: Final = "a container runs on a kernel that is up already"
 _SHARING: Final = ("runc", "crun", "io.containerd.runc.v2")
 """Runtimes that let containers run on the host's kernel."""
-_MISSING: Final = ("executable file not found", "no such file or directory")
 
 
 class DockerInstance(Instance):
@@ -140,46 +125,7 @@ class DockerInstance(Instance):
         After ``timeout`` the command and its children are killed where this user may kill them on this host;
         elsewhere they end with the container.
         """
-        api = self._engine().api
-        deadline = time.monotonic() + timeout
-        with translated(f"run '{argv[0]}' in the container"):
-            command = api.exec_create(self._container, list(argv), stdin=bool(stdin))["Id"]
-            answer = ask(
-                api,
-                "POST",
-                f"/exec/{command}/start",
-                json={"Detach": False, "Tty": False},
-                stream=True,
-                timeout=(10, None),
-            )
-            if stdin:
-                docker_streams.feed(answer, stdin)
-            output = {docker_streams.STDOUT: bytearray(), docker_streams.STDERR: bytearray()}
-            frames = docker_streams.Frames()
-            pump = docker_streams.pump(answer, f"output of {argv[0]}", holds=True)
-            try:
-                while data := pump.read(max(0.0, deadline - time.monotonic())):
-                    for channel, payload in frames.feed(data):
-                        output[channel] += payload
-                    if max(map(len, output.values())) > MOST_OUTPUT:
-                        self._kill(int(api.exec_inspect(command)["Pid"]))
-                        raise too_much(argv)
-                state = api.exec_inspect(command)
-                while data is not None and state["Running"] and time.monotonic() < deadline:
-                    time.sleep(0.002)
-                    state = api.exec_inspect(command)
-            finally:
-                pump.close()
-        if data is None or state["Running"]:
-            self._kill(int(state["Pid"]))
-            raise DeadlineExceeded(
-                f"'{argv[0]}' did not end within {timeout:g} s", hint="give it more time, or see why it hangs"
-            )
-        stdout, stderr = (bytes(output[one]) for one in (docker_streams.STDOUT, docker_streams.STDERR))
-        if state["Pid"] == 0 and stdout.startswith(b"OCI runtime exec failed"):
-            missing = any(text in stdout.decode(errors="replace") for text in _MISSING)
-            return Completed(NOT_FOUND if missing else NOT_EXECUTABLE, b"", stdout)
-        return Completed(int(state["ExitCode"]), stdout, stderr)
+        return docker_exec.run(self._engine().api, self._container, argv, timeout, stdin, self._kill)
 
     def alive(self) -> bool:
         """Say whether the container's first process runs; the engine is asked at the first call only."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import queue
 import selectors
 import socket
 import threading
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from vmvc.backends.streams import Fed
 from vmvc.contract import Completed
 from vmvc.errors import DeadlineExceeded
 from vmvc.spec import Ready, ReadyHttp, ReadyTcp
@@ -26,37 +26,6 @@ CRASH_STATUS: Final = 70
 """Exit status of a process that a script tells to crash."""
 LOOK: Final = 0.05
 """Seconds between two looks at whether another process has ended this guest."""
-
-
-# --- the console ------------------------------------------------------------------------------------------
-
-
-class Console:
-    """A byte stream that the guest's thread fills."""
-
-    def __init__(self) -> None:
-        self._chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._ended = False
-
-    def write(self, chunk: bytes) -> None:
-        """Append a chunk; an empty one ends the stream."""
-        self._chunks.put(chunk)
-
-    def read(self, timeout: float) -> bytes | None:
-        if self._ended:
-            return b""
-        try:
-            chunk = self._chunks.get(timeout=timeout)
-        except queue.Empty:
-            return None
-        self._ended = not chunk
-        return chunk
-
-    def close(self) -> None:
-        self._chunks.put(b"")
-
-
-# --- the guest --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +59,7 @@ class RunningGuest:
         wanted: Callable[[], bool],
         ended: Callable[[], object],
     ) -> None:
-        self.console = Console()
+        self.console = Fed()
         self.ready = False
         self._script = script
         self._wanted = wanted

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import queue
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from vmvc.backends.libvirt_binding import NOT_THERE, NOTHING_THERE, libvirt, translated
+from vmvc.backends.streams import Fed
 from vmvc.errors import StepFailed, Unavailable
 
 STATES: Final = {
@@ -179,13 +179,13 @@ class Existing:
         return Watch(self._opened, self._domain)
 
 
-class Console:
+class Console(Fed):
     """What a machine prints, as libvirt's stream hands it over."""
 
     def __init__(self, stream: Any) -> None:
+        super().__init__()
         self._stream = stream
-        self._chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._ended = self._closed = False
+        self._closed = False
         events = (
             libvirt.VIR_STREAM_EVENT_READABLE
             | libvirt.VIR_STREAM_EVENT_HANGUP
@@ -194,16 +194,6 @@ class Console:
         with translated("read the machine's console"):
             stream.eventAddCallback(events, self._heard, None)
 
-    def read(self, timeout: float) -> bytes | None:
-        if self._ended:
-            return b""
-        try:
-            chunk = self._chunks.get(timeout=timeout)
-        except queue.Empty:
-            return None
-        self._ended = not chunk
-        return chunk
-
     def close(self) -> None:
         if not self._closed:
             self._closed = True
@@ -211,7 +201,7 @@ class Console:
                 self._stream.eventRemoveCallback()
             with suppress(libvirt.libvirtError):
                 self._stream.abort()
-        self._chunks.put(b"")
+        super().close()
 
     def _heard(self, stream: Any, events: int, _: Any) -> None:
         try:
@@ -219,11 +209,11 @@ class Console:
         except libvirt.libvirtError:
             data = b""
         if isinstance(data, bytes) and (data or events & ~libvirt.VIR_STREAM_EVENT_READABLE):
-            self._chunks.put(data)
+            self.write(data)
         if data == b"":
             with suppress(libvirt.libvirtError):
                 stream.eventRemoveCallback()
-            self._chunks.put(b"")
+            self.write(b"")
 
 
 class Watch:

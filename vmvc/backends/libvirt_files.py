@@ -7,15 +7,16 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from vmvc import images
 from vmvc.backends.libvirt_domain import Places
+from vmvc.backends.machine_files import connected, listening
+from vmvc.backends.machine_files import translated as translated
 from vmvc.contract import Tag
-from vmvc.errors import StepFailed, VmvcError
 
 BLOCK: Final = 512
 """Bytes; the unit of ``st_blocks``."""
@@ -39,20 +40,6 @@ def records() -> Iterator[Record]:
         for folder in sorted(_instances().iterdir()):
             if (record := _read(folder)) is not None:
                 yield record
-
-
-@contextmanager
-def translated(doing: str, failure: type[VmvcError] = StepFailed) -> Iterator[None]:
-    """Turn an error of the operating system into ``failure``."""
-    try:
-        yield
-    except OSError as error:
-        hint = (
-            "remove it: vmvc clean" if isinstance(error, FileExistsError) else "check the disk and its rights"
-        )
-        raise failure(
-            f"cannot {doing}: {error.strerror} ({error.filename or tempfile.gettempdir()})", hint=hint
-        ) from error
 
 
 class Files:
@@ -92,11 +79,8 @@ class Files:
 
         Raises: StepFailed where it has not connected.
         """
-        with translated("find QEMU at its console"), self._listening.pop(path) as listener:
-            listener.settimeout(CONNECTS_WITHIN)
-            connected, _ = listener.accept()
-            connected.setblocking(True)
-            return connected
+        with translated("find QEMU at its console"):
+            return connected(self._listening.pop(path), CONNECTS_WITHIN)
 
     def record(self) -> Record | None:
         return _read(self._folder)
@@ -117,9 +101,7 @@ class Files:
                 shutil.rmtree(self._folder)
 
     def _listen(self, path: Path) -> Path:
-        listener = self._listening[path] = socket.socket(socket.AF_UNIX)
-        listener.bind(str(path))
-        listener.listen(1)
+        self._listening[path] = listening(str(path))
         return path
 
 

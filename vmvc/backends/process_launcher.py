@@ -39,6 +39,7 @@ def main() -> None:
     """Serve requests until the other end of the socket is closed."""
     control = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    os.get_exec_path()  # Python loads here what execvpe needs, which a root of its own would hide.
     _call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     while True:
         message, files, _, _ = socket.recv_fds(control, 1, FILES)

@@ -1,8 +1,9 @@
-"""A source that blocks -> a stream that can be read with a timeout and closed from another thread."""
+"""What a guest prints -> a stream that can be read with a timeout and closed from another thread."""
 
 from __future__ import annotations
 
 import os
+import queue
 import select
 import socket
 import threading
@@ -26,6 +27,33 @@ def too_much(argv: Sequence[str]) -> StepFailed:
         f"'{argv[0]}' printed more than {MOST_OUTPUT // 2**20} MiB and was ended",
         hint="have it print less, or write to a file",
     )
+
+
+class Fed:
+    """A stream that somebody else fills, chunk by chunk. A ``vmvc.contract.ByteStream``."""
+
+    def __init__(self) -> None:
+        self._chunks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._ended = False
+
+    def write(self, chunk: bytes) -> None:
+        """Append a chunk; an empty one ends the stream."""
+        self._chunks.put(chunk)
+
+    def read(self, timeout: float) -> bytes | None:
+        """Return the next chunk, ``b""`` at the end, ``None`` where none came within ``timeout`` seconds."""
+        if self._ended:
+            return b""
+        try:
+            chunk = self._chunks.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        self._ended = not chunk
+        return chunk
+
+    def close(self) -> None:
+        """End the stream; may be called twice, and while another thread reads."""
+        self.write(b"")
 
 
 class Pump:

@@ -15,7 +15,7 @@ from vmvc.backends.held import held
 from vmvc.backends.virtualbox_existing import KIND, VirtualBoxMachine
 from vmvc.backends.virtualbox_instance import Prepared, VirtualBoxInstance
 from vmvc.backends.virtualbox_machine import tagged
-from vmvc.backends.virtualbox_manage import Manage
+from vmvc.backends.virtualbox_manage import PATIENCE, Manage
 from vmvc.backends.virtualbox_survey import find
 from vmvc.backends.virtualbox_template import template
 from vmvc.contract import Backend, Finding, Guest, Isolation, Options, Preparation, Scalar, Severity, Tag
@@ -45,7 +45,7 @@ class VirtualBoxOptions(Options):
 
 
 class VirtualBoxBackend(Backend):
-    """Machines of this user's VirtualBox."""
+    """Machines of this user's VirtualBox; ``patience``: the most seconds for VBoxManage to do one thing."""
 
     kind: ClassVar[str] = "virtualbox"
     isolation: ClassVar[Isolation] = Isolation.VM
@@ -53,10 +53,10 @@ class VirtualBoxBackend(Backend):
     says: ClassVar[str] = "virtual machines of VirtualBox, through VBoxManage; or any that exist there"
     machines: ClassVar[bool] = True
 
-    def __init__(self, name: str, options: Options) -> None:
+    def __init__(self, name: str, options: Options, patience: float = PATIENCE) -> None:
         super().__init__(name, options)
         self._options = cast("VirtualBoxOptions", options)
-        self._manage = Manage(self._options.vboxmanage)
+        self._manage = Manage(self._options.vboxmanage, patience)
         self._prepared: dict[str, Prepared] = {}
 
     def check(self) -> Sequence[Finding]:

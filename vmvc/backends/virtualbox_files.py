@@ -9,15 +9,16 @@ import socket
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from vmvc import images
+from vmvc.backends.machine_files import connected, listening, translated
 from vmvc.backends.virtualbox_settings import Particulars, Template, renamed, written
 from vmvc.contract import Tag
-from vmvc.errors import StepFailed, VmvcError
+from vmvc.errors import StepFailed
 
 CONNECTS_WITHIN: Final = 10.0
 """Seconds for VirtualBox, whose machine runs, to be found at the machine's sockets."""
@@ -66,7 +67,7 @@ class Files:
 
         Raises: StepFailed.
         """
-        with _translated(f"make the files of {self.tag.name}"):
+        with translated(f"make the files of {self.tag.name}"):
             self.folder.mkdir(parents=True, mode=0o700)
             # Paths of sockets must be short.
             sockets = self._sockets = tempfile.mkdtemp(prefix="vmvc-")
@@ -81,7 +82,7 @@ class Files:
         """
         identity = uuid.uuid4()
         sockets = self.note(str(identity))
-        with _translated(f"make the files of {self.tag.name}"):
+        with translated(f"make the files of {self.tag.name}"):
             overlays = {name: (self.overlay(name), uuid.uuid4()) for name in template.overlays}
             for name, (path, disk) in overlays.items():
                 path.write_bytes(renamed(template.overlays[name], disk))
@@ -95,11 +96,8 @@ class Files:
 
         Raises: StepFailed where it has not connected.
         """
-        with _translated(f"find VirtualBox at the machine's {name}"), self._listening.pop(name) as listener:
-            listener.settimeout(CONNECTS_WITHIN)
-            connected, _ = listener.accept()
-            connected.setblocking(True)
-            return connected
+        with translated(f"find VirtualBox at the machine's {name}"):
+            return connected(self._listening.pop(name), CONNECTS_WITHIN)
 
     def record(self) -> Record | None:
         return _read(self.folder)
@@ -112,7 +110,7 @@ class Files:
         for listener in self._listening.values():
             listener.close()
         self._listening.clear()
-        with _translated(f"remove the files of {self.tag.name}"):
+        with translated(f"remove the files of {self.tag.name}"):
             record = self.record()
             sockets = record.sockets if record is not None else self._sockets
             for folder in filter(None, (sockets, str(self.folder))):
@@ -125,23 +123,8 @@ class Files:
                 "this host has no Unix sockets for a machine's console", hint="run it on Linux or macOS"
             )
         path = os.path.join(sockets, name)  # noqa: PTH118 - a text in VirtualBox's settings
-        listener = self._listening[name] = socket.socket(socket.AF_UNIX)
-        listener.bind(path)
-        listener.listen(1)
+        self._listening[name] = listening(path)
         return path
-
-
-@contextmanager
-def _translated(doing: str, failure: type[VmvcError] = StepFailed) -> Iterator[None]:
-    """Turn an error of the operating system into ``failure``."""
-    try:
-        yield
-    except OSError as error:
-        exists = isinstance(error, FileExistsError)
-        raise failure(
-            f"cannot {doing}: {error.strerror or error} ({error.filename or tempfile.gettempdir()})",
-            hint="remove it: vmvc clean" if exists else "check the disk and its rights",
-        ) from error
 
 
 def _instances() -> Path:

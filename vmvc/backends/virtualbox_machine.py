@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from vmvc.backends import virtualbox_host
-from vmvc.backends.virtualbox_manage import PATIENCE, STARTS_WITHIN, TAKEN, Hangs, Manage, NotFound
+from vmvc.backends.virtualbox_manage import STARTS_WITHIN, TAKEN, Hangs, Manage, NotFound
 from vmvc.backends.virtualbox_process import Process
 from vmvc.backends.virtualbox_settings import GROUP, read_tag
 from vmvc.contract import LABEL, Tag
@@ -51,7 +51,7 @@ def press_until_gone(manage: Manage, identity: str, process: Process, timeout: f
             manage.run(
                 *("controlvm", identity, "acpipowerbutton"),
                 doing="press the power button",
-                patience=min(PATIENCE, left),
+                patience=min(manage.patience, left),
             )
             failed = None
         except Hangs as error:

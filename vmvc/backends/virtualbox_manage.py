@@ -95,9 +95,13 @@ class Hangs(StepFailed):
 
 @dataclass
 class Manage:
-    """One VBoxManage; ``wanted``: its path, ``None``: it is looked for when it is first needed."""
+    """One VBoxManage; ``wanted``: its path, ``None``: it is looked for when it is first needed.
+
+    ``patience``: the most seconds for it to do one thing that names no time of its own.
+    """
 
     wanted: str | None = None
+    patience: float = PATIENCE
 
     def path(self) -> str:
         """Return its path.
@@ -127,14 +131,15 @@ class Manage:
         *arguments: str | Path,
         doing: str,
         failure: type[VmvcError] = StepFailed,
-        patience: float = PATIENCE,
+        patience: float | None = None,
     ) -> str:
-        """Return what it prints; ``patience``: the most seconds that it may take.
+        """Return what it prints; ``patience``: the most seconds that it may take, by default its own.
 
         Raises: NotFound where a machine or medium is not there; Hangs where it does not answer in time;
         ``failure`` with VirtualBox's complaint.
         """
         command = [self.path(), *map(str, arguments)]
+        patience = self.patience if patience is None else patience
         for tries in range(TRIES, 0, -1):
             done = _executed(command, doing, failure, patience)
             said = f"{done.stderr.decode(errors='replace')}\n{done.stdout.decode(errors='replace')}"

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from vmvc.bundle.material import Material
-from vmvc.results import number
-from vmvc.sheet import SheetWriter
+from vmvc.sheet import SheetWriter, number
 from vmvc.spec_claims import Bound, Claim, Limit
 from vmvc.units import format_percent
 

@@ -13,8 +13,9 @@ from vmvc.attempts import attempts_of
 from vmvc.bundle.inputs import Inputs, collect
 from vmvc.errors import Fault, InputError, ResultsError
 from vmvc.loading import Loaded
-from vmvc.records import RunRecord, Summary
 from vmvc.records_claims import VerdictRecord
+from vmvc.records_journal import RunRecord
+from vmvc.records_summary import Summary
 
 
 @dataclass(frozen=True, slots=True)

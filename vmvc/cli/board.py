@@ -15,7 +15,7 @@ from vmvc import stats
 from vmvc.attempts import troubles
 from vmvc.cli.text import plain
 from vmvc.plan import Plan
-from vmvc.records import UNCLEAN, StopRecord, TrialRecord
+from vmvc.records_journal import UNCLEAN, StopRecord, TrialRecord
 from vmvc.units import show
 
 BARS: Final = "▁▂▃▄▅▆▇█"

@@ -8,8 +8,8 @@ import click
 
 from vmvc import loading, registry
 from vmvc.contract import Backend, Severity
+from vmvc.engines import CHECK_TIMEOUT
 from vmvc.errors import EngineError, Fault, InputError
-from vmvc.execution import CHECK_TIMEOUT
 from vmvc.worker import Worker
 
 

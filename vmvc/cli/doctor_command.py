@@ -11,8 +11,8 @@ import click
 from vmvc import host, registry, tuning
 from vmvc.cli.text import plain
 from vmvc.contract import Finding, Scalar, Severity
+from vmvc.engines import CHECK_TIMEOUT
 from vmvc.errors import EngineError, ExitCode, VmvcError
-from vmvc.execution import CHECK_TIMEOUT
 from vmvc.images import tool
 from vmvc.selftest import Report, self_test
 from vmvc.units import show, show_seconds

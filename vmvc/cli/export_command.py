@@ -11,7 +11,7 @@ from vmvc import durable
 from vmvc.api import KINDS, Kind, Run, load
 from vmvc.cli.options import force_option, refuse_existing
 from vmvc.errors import StorageError
-from vmvc.results import number
+from vmvc.sheet import number
 
 
 @click.command("export")

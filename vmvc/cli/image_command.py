@@ -13,7 +13,8 @@ from vmvc import images, loading
 from vmvc.cli import progress
 from vmvc.cli.options import only_option
 from vmvc.cli.text import plain, write
-from vmvc.execution import plan_of, prepare_only
+from vmvc.execution import prepare_only
+from vmvc.planning import plan_of
 from vmvc.units import show_bytes
 
 

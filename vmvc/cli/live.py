@@ -24,7 +24,7 @@ from vmvc.cli.progress import Lines, outcome, waited_for
 from vmvc.cli.text import plain
 from vmvc.contract import Finding
 from vmvc.plan import Condition, Plan, PlannedTrial
-from vmvc.records import StopRecord, TrialRecord
+from vmvc.records_journal import StopRecord, TrialRecord
 from vmvc.stopping import says
 from vmvc.units import show_seconds
 

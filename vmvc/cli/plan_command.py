@@ -14,10 +14,10 @@ from vmvc import existing, loading
 from vmvc.cli.options import only_option, trials_option
 from vmvc.cli.text import plain, write
 from vmvc.estimate import estimate
-from vmvc.execution import plan_of
 from vmvc.loading import Loaded
 from vmvc.needs import lacks
 from vmvc.plan import Plan
+from vmvc.planning import plan_of
 from vmvc.power import costs_of, needs_of
 from vmvc.runs import newest
 from vmvc.units import format_percent, parse_percent, show, show_seconds

@@ -17,7 +17,8 @@ from vmvc.cli.text import plain
 from vmvc.contract import Finding, Severity, Tag
 from vmvc.pace import Pace
 from vmvc.plan import Condition, Plan, PlannedTrial
-from vmvc.records import UNCLEAN, FindingRecord, StopRecord, TrialRecord
+from vmvc.records import FindingRecord
+from vmvc.records_journal import UNCLEAN, StopRecord, TrialRecord
 from vmvc.stopping import says
 from vmvc.units import show_seconds
 from vmvc.watching import Silent

@@ -14,8 +14,8 @@ from vmvc.cli.summary import print_summary
 from vmvc.cli.text import plain
 from vmvc.cli.verdicts import print_verdicts
 from vmvc.errors import Fault
-from vmvc.records import Summary
 from vmvc.records_claims import VerdictRecord
+from vmvc.records_summary import Summary
 
 
 def print_results(

@@ -16,9 +16,10 @@ from vmvc.cli.results import print_results
 from vmvc.cli.text import plain
 from vmvc.cli.verdicts import code_of
 from vmvc.errors import ExitCode, Fault, InputError, Interrupted, VmvcError
-from vmvc.execution import Finished, plan_of, resume, start
+from vmvc.execution import Finished, resume, start
 from vmvc.loading import Loaded
 from vmvc.manifest import digest
+from vmvc.planning import plan_of
 
 
 @click.command("run")

@@ -14,8 +14,8 @@ from rich.cells import cell_len
 from vmvc.cli import summary as words
 from vmvc.cli.text import plain
 from vmvc.cli.verdicts import doubts
-from vmvc.records import Summary, SummaryRow
 from vmvc.records_claims import VerdictRecord
+from vmvc.records_summary import Summary, SummaryRow
 
 ALL: Final = "--all"
 _FIRST: Final = "startup.ready"

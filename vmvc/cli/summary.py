@@ -10,7 +10,7 @@ import click
 
 from vmvc.attempts import troubles
 from vmvc.cli.text import plain, write
-from vmvc.records import Comparison, Summary, SummaryRow
+from vmvc.records_summary import Comparison, Summary, SummaryRow
 from vmvc.stopping import says
 from vmvc.trial import IMAGE_THERE
 from vmvc.units import show

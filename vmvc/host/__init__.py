@@ -5,7 +5,7 @@ Linux shows most; what a host does not show is left out, never invented.
 
 from __future__ import annotations
 
-from vmvc.host.counters import Noise, noise, noise_between, noise_findings, swapped_in
+from vmvc.host.counters import Noise, noise, noise_between, noise_findings, swapped_in, woken
 from vmvc.host.description import boot_id, facts, ksm, mem_available
 from vmvc.host.energy import Counters as EnergyCounters
 from vmvc.host.energy import counters as energy_counters
@@ -32,4 +32,5 @@ __all__ = [
     "noise_between",
     "noise_findings",
     "swapped_in",
+    "woken",
 ]

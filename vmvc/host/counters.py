@@ -15,6 +15,7 @@ import psutil
 
 from vmvc.contract import Finding, Severity
 from vmvc.host.files import number, text
+from vmvc.units import show_seconds
 
 STOLEN: Final = 0.01
 """Share of the CPU time of a trial above which steal is a finding: durations may be longer by as much."""
@@ -32,6 +33,8 @@ STEPPED: Final = 0.5
 """Seconds by which the wall clock was set, over which that is told; a clock that is slewed stays below."""
 SLEPT: Final = 0.01
 """Seconds of sleep that are a finding; two clocks are read a few microseconds apart."""
+_LOOKS: Final = 5
+_AWAKE: Final = "keep the host awake while it measures (systemd-inhibit vmvc run ...)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,8 @@ def noise_between(before: Noise, after: Noise) -> dict[str, float]:
     counted in ticks of 10 ms. ``cpu_pressure_s``, ``memory_pressure_s``, ``io_pressure_s``: seconds in which
     some task waited for the resource. ``context_switches``, ``throttle_events``: their number.
     ``load_before``, ``load_after``: the average of the last minute. ``clock_step_s``: by how much the wall
-    clock was set forward. ``suspended_s``: seconds in which the host slept, which no other figure counts.
+    clock was set forward, not counting what it went on in a sleep. ``suspended_s``: seconds in which the host
+    slept, which no other figure counts.
     """
     found = {
         "seconds": after.at - before.at,
@@ -90,10 +94,12 @@ def noise_between(before: Noise, after: Noise) -> dict[str, float]:
         found |= {"load_before": before.load, "load_after": after.load}
     if before.throttled is not None and after.throttled is not None:
         found["throttle_events"] = float(after.throttled - before.throttled)
-    if before.wall is not None and after.wall is not None:
-        found["clock_step_s"] = round(after.wall - before.wall, 3)
+    asleep = 0.0
     if before.slept is not None and after.slept is not None:
-        found["suspended_s"] = round(after.slept - before.slept, 3)
+        asleep = after.slept - before.slept
+        found["suspended_s"] = round(asleep, 3)
+    if before.wall is not None and after.wall is not None:
+        found["clock_step_s"] = round(after.wall - before.wall - asleep, 3)
     return found
 
 
@@ -124,11 +130,13 @@ def noise_findings(found: Mapping[str, float], *, threads: int, cpus: int, room:
             "a CPU was slowed down during the trial because it was too hot",
             "cool the host, or pause between trials",
         )
-    if found.get("suspended_s", 0.0) > SLEPT:
+    if (asleep := found.get("suspended_s", 0.0)) > SLEPT:
         yield _warning(
             "host.suspended",
-            "the host was suspended during the trial; the sleep itself is in none of its durations",
-            "keep the host awake while it measures (systemd-inhibit vmvc run ...)",
+            f"the host was suspended for {show_seconds(asleep)} during the trial and awake for "
+            f"{show_seconds(seconds)}: the sleep is in no duration by the host's clock, but may be in what a "
+            "tool timed by the wall clock",
+            _AWAKE,
         )
     if abs(found.get("clock_step_s", 0.0)) > STEPPED:
         yield Finding(
@@ -136,6 +144,18 @@ def noise_findings(found: Mapping[str, float], *, threads: int, cpus: int, room:
             Severity.INFO,
             "the wall clock was set during the trial; no duration stands on it, but its labels may mislead",
             "let the host's time service settle first",
+        )
+
+
+def woken(before: Noise, after: Noise) -> Iterator[Finding]:
+    """Yield what a sleep between two trials may do to the second; ``before``: the first one's last look."""
+    asleep = noise_between(before, after).get("suspended_s", 0.0)
+    if asleep > SLEPT:
+        yield _warning(
+            "host.woken",
+            f"the host was suspended for {show_seconds(asleep)} between the trial before and this one, and "
+            "may still have been busy with waking up",
+            _AWAKE,
         )
 
 
@@ -147,11 +167,25 @@ def tick() -> float:
 def slept() -> float | None:
     """Return the seconds since boot in which the host was suspended, ``None`` where it does not tell.
 
-    Source: CLOCK_BOOTTIME counts them and CLOCK_MONOTONIC does not (clock_gettime(2)).
+    A pause between the looks at two clocks passes for sleep, so the least of several pairs of looks counts.
+
+    Source: of each pair of clocks the first counts it and the second does not: clock_gettime(2) of Linux,
+    clock_gettime(3) of macOS.
     """
-    if not hasattr(time, "CLOCK_BOOTTIME"):
-        return None
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+    for counts, counts_not in (
+        ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"),
+        ("CLOCK_MONOTONIC_RAW", "CLOCK_UPTIME_RAW"),
+    ):
+        if hasattr(time, counts) and hasattr(time, counts_not):
+            one, other = getattr(time, counts), getattr(time, counts_not)
+            return min(_ahead(one, other) for _ in range(_LOOKS))
+    return None
+
+
+def _ahead(one: int, other: int) -> float:
+    """Return the seconds by which one clock is ahead of another, or more."""
+    behind = time.clock_gettime(other)
+    return time.clock_gettime(one) - behind
 
 
 def load() -> float | None:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from vmvc.errors import Unavailable
+from vmvc.host.counters import SLEPT, slept
 from vmvc.host.files import number, text
+from vmvc.units import show_seconds
 
 _FOLDER: Final = "sys/class/powercap"
 _DOMAIN: Final = re.compile(r"intel-rapl:[0-9]+(?::[0-9]+)?")
@@ -29,8 +31,12 @@ class Counter:
     most: int
 
 
-Counters = Mapping[str, Mapping[str, Counter]]
-"""``package`` or ``dram`` -> domain -> its counter."""
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """``domains``: ``package`` or ``dram`` -> domain -> its counter. ``slept``: as in ``Noise``."""
+
+    domains: Mapping[str, Mapping[str, Counter]]
+    slept: float | None = None
 
 
 def counters(root: Path = Path("/")) -> Counters:
@@ -48,14 +54,24 @@ def counters(root: Path = Path("/")) -> Counters:
                 found[name][domain.name] = Counter(used, most)
     if not found["package"]:
         raise Unavailable(_missing(folder, domains))
-    return found
+    return Counters(found, slept())
 
 
 def joules(before: Counters, after: Counters, name: str) -> float | Unavailable:
-    """Return what all domains of a name used between two looks, less than one round of a counter apart."""
-    if not before.get(name) or before[name].keys() != after.get(name, {}).keys():
+    """Return what all domains of a name used between two looks, less than one round of a counter apart.
+
+    Over a sleep of the host there is no telling: a counter counts on in it or begins anew, as firmware likes.
+    """
+    ones, others = before.domains.get(name, {}), after.domains.get(name, {})
+    if not ones or ones.keys() != others.keys():
         return Unavailable(f"this host shows no energy counter named {name}")
-    pairs = ((one, after[name][domain]) for domain, one in before[name].items())
+    asleep = (after.slept or 0.0) - (before.slept or 0.0)
+    if asleep > SLEPT:
+        return Unavailable(
+            f"the host was suspended for {show_seconds(asleep)} meanwhile, over which its energy counters "
+            "tell nothing"
+        )
+    pairs = ((one, others[domain]) for domain, one in ones.items())
     used = (two.used - one.used + (two.most if two.used < one.used else 0) for one, two in pairs)
     return sum(used) / 1e6
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from vmvc import checksums, durable
 from vmvc.errors import StorageError
-from vmvc.records import Summary
+from vmvc.records_summary import Summary
 from vmvc.report.view import View
 
 

@@ -15,7 +15,7 @@ from vmvc.report.charts_runs import KINDS, forest
 from vmvc.report.compared_words import COLUMNS, NUMBERS, cells, shown
 from vmvc.report.plain import clean
 from vmvc.report.view import Notice
-from vmvc.results import number
+from vmvc.sheet import number
 from vmvc.units import format_percent, show
 
 MOST_DRAWN: Final = 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vmvc.records import Comparison, SummaryRow
+from vmvc.records_summary import Comparison, SummaryRow
 from vmvc.report.amount import chance, span
 from vmvc.report.plain import clean
 from vmvc.units import show

@@ -9,10 +9,13 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
-from vmvc import explain, results
+from vmvc import explain
+from vmvc.conditions import conditions_of
 from vmvc.plan import Condition as Planned
 from vmvc.plan import show_level
-from vmvc.records import UNCLEAN, Comparison, FindingRecord, Summary, SummaryRow, Trend, TrialRecord
+from vmvc.records import FindingRecord
+from vmvc.records_journal import UNCLEAN, TrialRecord
+from vmvc.records_summary import Comparison, Summary, SummaryRow, Trend
 from vmvc.report import answer, growth, isolation, material, phases, surroundings, workloads
 from vmvc.report.amount import chance, scale, span
 from vmvc.report.figures import Cell, Part, Ratio, Slope
@@ -118,7 +121,7 @@ def _title(stuff: Material) -> str:
 
 
 def _conditions(stuff: Material) -> tuple[Condition, ...]:
-    planned = list(results.conditions_of(stuff.head))
+    planned = list(conditions_of(stuff.head))
     backends = list(dict.fromkeys(one.backend for one in planned))
     keys = backends if len(planned) > len(COLOURS) else [one.id for one in planned]
     colours = {key: COLOURS[number % len(COLOURS)] for number, key in enumerate(keys)}

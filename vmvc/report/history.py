@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from vmvc import journal, likeness, results
 from vmvc.errors import ResultsError
-from vmvc.records import QuantityRecord, RunRecord, Summary, SummaryRow
+from vmvc.records_journal import QuantityRecord, RunRecord
+from vmvc.records_summary import Summary, SummaryRow
 from vmvc.report.answer import FIRST
 from vmvc.report.plain import clean
 from vmvc.runs import Overview, facts_of, overviews

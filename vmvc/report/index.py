@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from vmvc import __version__
 from vmvc.errors import Fault, InputError
-from vmvc.records import QuantityRecord
+from vmvc.records_journal import QuantityRecord
 from vmvc.report import frame
 from vmvc.report.amount import scale, span
 from vmvc.report.answer import FIRST
@@ -18,7 +18,7 @@ from vmvc.report.charts_runs import history
 from vmvc.report.gather import COLOURS, LOG_FROM
 from vmvc.report.history import History, Point, Story, changes, history_of
 from vmvc.report.plain import clean
-from vmvc.results import number
+from vmvc.sheet import number
 from vmvc.units import show
 
 NAME: Final = "index.html"

@@ -16,8 +16,9 @@ from typing import Any, Final
 from vmvc import journal, results
 from vmvc.attempts import with_last
 from vmvc.manifest import digest
-from vmvc.records import ResumeRecord, RunRecord, Summary, TrialRecord
 from vmvc.records_claims import VerdictRecord
+from vmvc.records_journal import ResumeRecord, RunRecord, TrialRecord
+from vmvc.records_summary import Summary
 from vmvc.report.figures import Series
 from vmvc.report.plain import clean
 from vmvc.report.view import Notice

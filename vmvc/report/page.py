@@ -9,7 +9,7 @@ from vmvc.attempts import troubles
 from vmvc.report import data, frame, payload
 from vmvc.report.figures import Cell, Ratio
 from vmvc.report.view import Condition, Quantity, View
-from vmvc.results import number
+from vmvc.sheet import number
 from vmvc.units import show_bytes, show_seconds
 
 FOOTER: Final = (

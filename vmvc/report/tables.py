@@ -8,8 +8,7 @@ from typing import Final
 
 from vmvc.report.figures import Cell
 from vmvc.report.view import View
-from vmvc.results import number
-from vmvc.sheet import SheetWriter
+from vmvc.sheet import SheetWriter, number
 from vmvc.units import show
 
 NUMBER_COLUMNS: Final = (

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from vmvc.records import EventRecord, FindingRecord
+from vmvc.records import FindingRecord
 from vmvc.records_explain import Explained
+from vmvc.records_journal import EventRecord
 from vmvc.report.figures import Cell, Grown, Line, Part, Phase, Ratio, Series, Slope
 
 ACCOUNTS: Final = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -10,12 +9,9 @@ from typing import ClassVar
 
 import psutil
 
-from vmvc import owner
-from vmvc.console import ConsoleTap
-from vmvc.contract import Backend, Event, Guest, Instance, MonotonicClock, Tag
+from vmvc.contract import Backend, Event, Guest, Instance, Tag
 from vmvc.errors import InputError
-from vmvc.probes import wait
-from vmvc.spec import ReadyConsole
+from vmvc.testing.handles import handle, leftovers, new_tag, until_ready
 from vmvc.testing.hooks import Hooks
 
 VARIABLE = "VMVC_CONTRACT"
@@ -48,12 +44,8 @@ class Lives(Hooks):
         backend, guest = prepared or (backend or self.backend(), guest or self.guest())
         if prepared is None:
             backend.prepare(guest)
-        instance = backend.instance(new_tag(), guest)
-        try:
-            yield backend, instance
-        finally:
-            instance.destroy()
-            backend.close()
+        with handle(backend, guest, new_tag()) as both:
+            yield both
 
     def _refusal(self, guest: Guest) -> str | None:
         """Return why the backend cannot run that guest, ``None`` where it can."""
@@ -90,29 +82,16 @@ class Lives(Hooks):
         assert instance.alive()
 
     def _wait(self, instance: Instance) -> Event:
-        clock = MonotonicClock()
-        deadline = clock.now() + round(self.timeout * 1e9)
-        tap = None
-        if isinstance(instance.guest.ready, ReadyConsole):
-            tap = ConsoleTap(instance.console(), clock)
-        try:
-            event = wait(instance.guest.ready, instance, tap, clock, deadline)
-        finally:
-            if tap is not None:
-                tap.close()
+        event = until_ready(instance, self.timeout)
         assert event.resolution >= 0
         return event
 
     def _leftovers(self, backend: Backend, instance: Instance) -> list[Tag]:
-        return [found.tag for found in backend.leftovers() if found.tag.run == instance.tag.run]
+        return leftovers(backend, instance)
 
 
 def with_env(guest: Guest, **more: str) -> Guest:
     return replace(guest, env={**guest.env, **more})
-
-
-def new_tag() -> Tag:
-    return Tag(run=f"contract-{secrets.token_hex(4)}", trial=1, owner=owner.current())
 
 
 def running(pids: set[int]) -> set[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import fields, replace
@@ -10,12 +9,9 @@ from typing import ClassVar, Literal
 
 import pytest
 
-from vmvc import owner
-from vmvc.console import ConsoleTap
-from vmvc.contract import Backend, DiskUsage, Guest, Instance, MonotonicClock, Tag
+from vmvc.contract import Backend, DiskUsage, Guest, Instance, Tag
 from vmvc.errors import DeadlineExceeded, InputError, Unavailable, VmvcError
-from vmvc.probes import wait
-from vmvc.spec import ReadyConsole
+from vmvc.testing.handles import handle, leftovers, new_tag, until_ready
 from vmvc.testing.plugin import check_facts, check_findings
 
 State = Literal["off", "running"]
@@ -89,7 +85,7 @@ class MachineContract:
             assert refusal is not None
             assert "attach" in str(refusal)
             backend = self.backend()
-            instance = backend.instance(_new_tag(), guest)
+            instance = backend.instance(new_tag("machine"), guest)
             with pytest.raises(VmvcError):
                 instance.create()
             instance.destroy()
@@ -209,12 +205,8 @@ class MachineContract:
         backend = self.backend()
         if prepare:
             backend.prepare(guest)
-        instance = backend.instance(_new_tag(), guest)
-        try:
-            yield backend, instance
-        finally:
-            instance.destroy()
-            backend.close()
+        with handle(backend, guest, new_tag("machine")) as both:
+            yield both
 
     def _refusal(self, guest: Guest) -> str | None:
         """Return why the backend does not take that guest, ``None`` where it does."""
@@ -229,15 +221,7 @@ class MachineContract:
         return None if refusal is None else str(refusal)
 
     def _wait(self, instance: Instance) -> None:
-        clock = MonotonicClock()
-        tap = None
-        if isinstance(instance.guest.ready, ReadyConsole):
-            tap = ConsoleTap(instance.console(), clock)
-        try:
-            wait(instance.guest.ready, instance, tap, clock, clock.now() + round(self.timeout * 1e9))
-        finally:
-            if tap is not None:
-                tap.close()
+        until_ready(instance, self.timeout)
 
     def _look(self, instance: Instance) -> None:
         """Ask for all that metrics ask for: bytes and numbers, or the reason why not."""
@@ -254,8 +238,4 @@ class MachineContract:
             assert folder is None or folder.is_dir()
 
     def _leftovers(self, backend: Backend, instance: Instance) -> list[Tag]:
-        return [found.tag for found in backend.leftovers() if found.tag.run == instance.tag.run]
-
-
-def _new_tag() -> Tag:
-    return Tag(run=f"machine-{secrets.token_hex(4)}", trial=1, owner=owner.current())
+        return leftovers(backend, instance)

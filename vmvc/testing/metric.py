@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from vmvc import owner
-from vmvc.backends.fake import FakeBackend, FakeOptions
+from vmvc.backends.fake import FakeBackend
+from vmvc.backends.fake_options import FakeOptions
 from vmvc.contract import (
     EVENTS,
     Absent,

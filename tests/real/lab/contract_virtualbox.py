@@ -18,10 +18,12 @@ from vmvc.testing import BackendContract
 
 OPTIONS = VirtualBoxOptions(kernel_arguments=("quiet", "mitigations=off", "nokaslr"))
 """What spares an emulated guest of an emulated host half of its time."""
+PATIENCE = 300.0
+"""Seconds for VBoxManage to do one thing, in a lab that has a part of a CPU."""
 
 
 def manage(*arguments: str) -> str:
-    return Manage().run(*arguments, doing=f"{arguments[0]} as the test asks", patience=300)
+    return Manage(patience=PATIENCE).run(*arguments, doing=f"{arguments[0]} as the test asks")
 
 
 class TestVirtualBox(BackendContract):
@@ -32,7 +34,7 @@ class TestVirtualBox(BackendContract):
     """The serial port carries some 10 KB a second on hardware, and less here."""
 
     def backend(self) -> Backend:
-        return VirtualBoxBackend("virtualbox", OPTIONS)
+        return VirtualBoxBackend("virtualbox", OPTIONS, PATIENCE)
 
     def guest(self) -> Guest:
         ready = ReadyHttp(http=Http(port=80, interval=2.0))

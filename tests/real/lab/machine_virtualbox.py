@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 from tests.real.boot_sector import boot_sector
-from tests.real.lab.contract_virtualbox import OPTIONS, manage
+from tests.real.lab.contract_virtualbox import OPTIONS, PATIENCE, manage
 from vmvc.backends.virtualbox import VirtualBoxBackend
 from vmvc.backends.virtualbox_manage import Manage
 from vmvc.backends.virtualbox_survey import OFF
@@ -28,7 +28,7 @@ class TestVirtualBoxMachine(MachineContract):
     stops = False
 
     def backend(self) -> Backend:
-        return VirtualBoxBackend("virtualbox", OPTIONS)
+        return VirtualBoxBackend("virtualbox", OPTIONS, PATIENCE)
 
     @contextmanager
     def off(self) -> Iterator[Guest]:
@@ -66,11 +66,11 @@ class TestVirtualBoxMachine(MachineContract):
                 self._settle(guest)
 
     def state(self, guest: Guest) -> State:
-        return "off" if Manage().show(guest.machine or "")["VMState"] in OFF else "running"
+        return "off" if Manage(patience=PATIENCE).show(guest.machine or "")["VMState"] in OFF else "running"
 
     def definition(self, guest: Guest) -> object:
         """All that VirtualBox tells of it, but for its state and what it notes of the last run."""
-        shown = dict(Manage().show(guest.machine or ""))
+        shown = dict(Manage(patience=PATIENCE).show(guest.machine or ""))
         return {key: value for key, value in shown.items() if not re.match("VMState|Session|Video|VRDE", key)}
 
     def _settle(self, guest: Guest) -> None:

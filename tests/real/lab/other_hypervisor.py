@@ -14,10 +14,11 @@ import pytest
 
 from tests.real.boot_sector import boot_sector
 from tests.real.lab import machine_virtualbox
+from tests.real.lab.contract_virtualbox import PATIENCE
 from vmvc.backends.virtualbox import VirtualBoxBackend, VirtualBoxOptions
 from vmvc.contract import Guest
 from vmvc.errors import StepFailed
-from vmvc.testing.lives import new_tag
+from vmvc.testing.handles import new_tag
 
 EFER, SVME = 0xC0000080, 1 << 12
 """The register by which a hypervisor takes AMD-V for itself, and its bit."""
@@ -101,7 +102,7 @@ def _refusal(guest: Guest) -> StepFailed:
 
 
 def _backend() -> VirtualBoxBackend:
-    return VirtualBoxBackend("virtualbox", VirtualBoxOptions())
+    return VirtualBoxBackend("virtualbox", VirtualBoxOptions(), PATIENCE)
 
 
 @contextmanager

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.lab.contract_virtualbox import OPTIONS
+from tests.real.lab.contract_virtualbox import OPTIONS, PATIENCE
 from vmvc.backends.virtualbox import VirtualBoxBackend
 from vmvc.contract import Guest, MonotonicClock
 from vmvc.images import debian, tiny, vdi_boot
 from vmvc.probes import wait
 from vmvc.spec import Http, ReadyHttp, RecipeImage
-from vmvc.testing.lives import new_tag
+from vmvc.testing.handles import new_tag
 
 LOOKS = 'grep " / " /proc/mounts; cat /etc/from; echo mine >/own; sync'
 
@@ -26,7 +26,7 @@ def test_a_root_on_a_disk_is_booted_and_every_machine_writes_to_its_own(
     monkeypatch.setattr(debian, "build", lambda image: tiny.build(small))
     ready = ReadyHttp(http=Http(port=80, interval=2.0))
     guest = Guest(RecipeImage(base="debian:bookworm"), cpus=1, memory=192 * 2**20, ready=ready)
-    backend, clock = VirtualBoxBackend("virtualbox", OPTIONS), MonotonicClock()
+    backend, clock = VirtualBoxBackend("virtualbox", OPTIONS, PATIENCE), MonotonicClock()
     backend.prepare(guest)
     disk = vdi_boot(guest, OPTIONS.kernel_arguments).disk
     assert disk is not None

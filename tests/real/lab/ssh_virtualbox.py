@@ -24,7 +24,7 @@ from vmvc.errors import DeadlineExceeded, StepFailed
 from vmvc.probes import wait
 from vmvc.spec import BUILT_IN_IMAGES, Exec, ReadyExec
 from vmvc.spec_machine import Ssh
-from vmvc.testing.lives import new_tag
+from vmvc.testing.handles import new_tag
 
 PATIENCE = 600.0
 READY = ReadyExec(exec=Exec(command=("true",), interval=2.0))
