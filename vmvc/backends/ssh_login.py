@@ -66,19 +66,14 @@ class Login:
     def options(self, *more: str) -> list[str]:
         """Return the settings of the client that connects."""
         how = "accept-new" if self.first else "yes"
-        set_here = (
-            *(
-                "ClearAllForwardings=yes",
-                f"StrictHostKeyChecking={how}",
-                "HashKnownHosts=no",
-                "UpdateHostKeys=no",
-            ),
-            *(f"HostKeyAlias={self.alias}", f'UserKnownHostsFile="{self.known}"'),
-            *(() if self.configured else ("GlobalKnownHostsFile=none", "IdentityAgent=none")),
-            *((f'IdentityFile="{self.key}"', "IdentitiesOnly=yes") if self.key else ()),
-        )
-        user = ("-l", self.user) if self.user else ()
-        return [*ssh_connection.options(*set_here, *more), *user]
+        trust = (f"StrictHostKeyChecking={how}", f"HostKeyAlias={self.alias}", "HashKnownHosts=no")
+        file = (f'UserKnownHostsFile="{self.known}"', "UpdateHostKeys=no", "ClearAllForwardings=yes")
+        alone = () if self.configured else ("GlobalKnownHostsFile=none", "IdentityAgent=none")
+        return [
+            *ssh_connection.options(*trust, *file, *alone, *more),
+            *(("-l", self.user) if self.user else ()),
+            *(("-i", str(self.key), "-o", "IdentitiesOnly=yes") if self.key else ()),
+        ]
 
     def held(self) -> list[str]:
         """Return what is asked of the server for the connection to stand."""
