@@ -9,7 +9,9 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -37,6 +39,30 @@ REASONS = {
     "floods": "flood\nflood",
 }
 """Words of each failure; a machine that asks for a restart is over, since it would be another life."""
+
+HALTED = """\
+name: halted
+images: {writes: {disk: writes.img}}
+guest: {image: writes, memory: 64MiB, ready: {console: {pattern: never said}}}
+backends: [libvirt]
+metrics: [startup]
+trials: {count: 1, warmup: 0, timeout: 10s, stop_timeout: 1s}
+"""
+WRITES = (
+    b"\x31\xc0"  # xor ax, ax
+    b"\x8e\xd8"  # mov ds, ax        ds = 0
+    b"\x8e\xd0"  # mov ss, ax        ss = 0
+    b"\xbc\x00\x7c"  # mov sp, 0x7c00
+    b"\xfb"  # sti
+    # again:
+    b"\xbe\x20\x7c"  # mov si, 0x7c20    what to write, below
+    b"\xb8\x00\x43"  # mov ax, 0x4300    the firmware's write
+    b"\xb2\x80"  # mov dl, 0x80      to the first disk
+    b"\xcd\x13"  # int 0x13
+    b"\x66\x83\x06\x28\x7c\x40"  # add dword [0x7c28], 64
+    b"\xeb\xee"  # jmp again
+).ljust(32, b"\0") + bytes((16, 0, 64, 0, 0, 0, 0, 0x10, 64, 0, 0, 0, 0, 0, 0, 0))
+"""A boot sector that writes to its disk from the 64th sector on, 64 at a time."""
 
 LIVES = """\
 name: lives
@@ -82,6 +108,30 @@ def test_a_machine_whose_process_is_killed_costs_its_trial_only(tmp_path: Path) 
     assert (first["outcome"], second["outcome"]) == ("failed", "measured")
     assert "ended before it was ready" in first["failure"]["reason"]  # type: ignore[index]
     (run,) = tmp_path.glob("results/lives/*")
+    assert left_behind(run.name) == []
+
+
+@pytest.fixture
+def small() -> Iterator[Path]:
+    """Give an image cache with little room, at a short path."""
+    with tempfile.TemporaryDirectory(prefix="vmvc-") as place:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=755", "none", place], check=True)
+        try:
+            yield Path(place)
+        finally:
+            subprocess.run(["umount", place], check=True)
+
+
+def test_a_machine_that_is_halted_as_the_hosts_disk_is_full_says_so(tmp_path: Path, small: Path) -> None:
+    disk = tmp_path / "writes.img"
+    disk.write_bytes(WRITES.ljust(510, b"\0") + b"\x55\xaa")
+    os.truncate(disk, 2**26)
+    (tmp_path / "halted.yaml").write_text(HALTED)
+    said = vmvc("run", "halted.yaml", cwd=tmp_path, env={**os.environ, "VMVC_CACHE": str(small)})
+    assert said.code == 1, said.err
+    (trial,) = trials_of(tmp_path)
+    assert "not ready after 10 s (its CPUs are paused, after an I/O error" in trial["failure"]["reason"]  # type: ignore[index]
+    (run,) = tmp_path.glob("results/halted/*")
     assert left_behind(run.name) == []
 
 

@@ -1,6 +1,7 @@
 """libvirt's Python binding -> the same without output of its own, its events running, its errors put plainly.
 
-It is imported here only, and is untyped; ``libvirt_connection`` and ``libvirt_existing`` alone use it.
+It is imported here only, and is untyped; ``libvirt_connection``, ``libvirt_running``, ``libvirt_existing``
+and ``libvirt_standstill`` alone use it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from vmvc.backends.init_channel import late
-from vmvc.backends.libvirt_connection import Domain
+from vmvc.backends.libvirt_running import Domain
 from vmvc.contract import Completed
 from vmvc.errors import DeadlineExceeded, GuestDied, StepFailed
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from vmvc.backends.libvirt_binding import NOT_THERE, NOTHING_THERE, libvirt, translated
+from vmvc.backends.libvirt_standstill import standstill
 from vmvc.backends.streams import Fed
 from vmvc.errors import StepFailed, Unavailable
 
@@ -82,6 +83,10 @@ class Existing:
         """Return libvirt's number of the running machine; of a container the pid of its controller."""
         with translated("look at the machine"):
             return int(self._opened.lookupByUUIDString(self.uuid).ID())
+
+    def standstill(self) -> str:
+        """Return why its CPUs do not run, "" where they do."""
+        return standstill(self._domain)
 
     def start(self, *, paused: bool) -> None:
         with translated("start the machine"):

@@ -15,10 +15,11 @@ from typing import Final
 from vmvc.backends import libvirt_files, libvirt_process, proc
 from vmvc.backends.init_channel import InitChannel
 from vmvc.backends.libvirt_channel import Agent
-from vmvc.backends.libvirt_connection import SYSTEM, Domain, Drivers, log_of, root_of
+from vmvc.backends.libvirt_connection import SYSTEM, Drivers, log_of, root_of
 from vmvc.backends.libvirt_domain import Boot, Hardware, Places, domain_xml, mac
 from vmvc.backends.libvirt_files import Files
 from vmvc.backends.libvirt_process import Process
+from vmvc.backends.libvirt_running import Domain
 from vmvc.backends.ssh import Ssh
 from vmvc.backends.ssh_login import into_made
 from vmvc.backends.streams import Pump, drained
@@ -156,6 +157,10 @@ class LibvirtInstance(Instance):
     def alive(self) -> bool:
         """Say whether QEMU runs; the kernel is asked, not libvirt."""
         return self._process is not None and self._process.alive()
+
+    def epitaph(self) -> str:
+        """Say why a machine that lives does not run: QEMU halts one whose disk cannot be written."""
+        return self._domain.standstill() if self._domain is not None and self.alive() else ""
 
     def processes(self) -> Processes:
         """Return QEMU as own and libvirt's daemons as shared; user networking needs no helpers."""

@@ -14,11 +14,12 @@ import psutil
 from vmvc.backends import libvirt_definition, libvirt_usage
 from vmvc.backends.held import Held, held_by
 from vmvc.backends.libvirt_channel import Agent
-from vmvc.backends.libvirt_connection import Connection, Domain, Drivers
+from vmvc.backends.libvirt_connection import Connection, Drivers
 from vmvc.backends.libvirt_definition import Definition
 from vmvc.backends.libvirt_existing import Existing, Watch
 from vmvc.backends.libvirt_inside import Inside, listens, qemu_of
 from vmvc.backends.libvirt_process import Process
+from vmvc.backends.libvirt_running import Domain
 from vmvc.backends.libvirt_uri import here
 from vmvc.backends.ssh import Ssh
 from vmvc.backends.ssh_login import into_machine
@@ -153,6 +154,10 @@ class LibvirtMachine(Instance):
         if self._process is not None and not self._process.alive():
             return False
         return self._watch is not None and self._watch.running()
+
+    def epitaph(self) -> str:
+        """Say why a machine that lives does not run."""
+        return self._found().standstill() if self.alive() else ""
 
     def processes(self) -> Processes:
         """Return what the host shows of it: QEMU, or the processes of a container and their controller.

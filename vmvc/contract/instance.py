@@ -150,7 +150,10 @@ class Instance(ABC):
         raise Unavailable("the platform does not tell how the guest's command ended")
 
     def epitaph(self) -> str:
-        """Say in a few words how a guest that is not alive ended; "" where the platform does not tell."""
+        """Say in a few words why a guest does not run: how it ended, or what halts one that is alive.
+
+        "" where it runs, or the platform does not tell; within a few seconds, as it is asked at deadlines.
+        """
         return ""
 
     @abstractmethod

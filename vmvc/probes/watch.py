@@ -62,7 +62,7 @@ class Watch:
     def _died(self) -> NoReturn:
         if self._console is not None:
             self._console.drain(0.2)
-        how = "; ".join(filter(None, (self._instance.epitaph(), self._panic())))
+        how = self._why()
         raise GuestDied(
             f"the guest ended before it was ready{f' ({how})' if how else ''}; {self._last_seen(10)}",
             hint="run the guest's command by hand in the same image and read its error",
@@ -70,11 +70,14 @@ class Watch:
 
     def _too_late(self, now: int) -> NoReturn:
         waited = show_seconds((now - self.called) / SECOND)
-        panic = self._panic()
+        why = self._why()
         raise DeadlineExceeded(
-            f"the guest was not ready after {waited}{f' ({panic})' if panic else ''}; {self._last_seen(5)}",
+            f"the guest was not ready after {waited}{f' ({why})' if why else ''}; {self._last_seen(5)}",
             hint="give it more time (trials.timeout), or check guest.ready against what the guest serves",
         )
+
+    def _why(self) -> str:
+        return "; ".join(filter(None, (self._instance.epitaph(), self._panic())))
 
     def _panic(self) -> str:
         """Return why the guest's kernel gave up, in its own words; "" where it has not."""
