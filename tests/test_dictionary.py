@@ -17,7 +17,15 @@ from vmvc.records_about import About
 from vmvc.registry import METRICS, metric_class
 
 COMMITTED = Path(__file__).parents[1] / "schemas/RESULTS.md"
-TEXT = "name: tiny\nbackends: [fake]\nmetrics: [startup, memory, density]\ntrials: {count: 2}\n"
+TEXT = """\
+name: tiny
+backends: [fake]
+metrics:
+  startup: {}
+  memory: {settle: 10ms}
+  density: {instances: 4, settle: 10ms, idle: 10ms}
+trials: {count: 2}
+"""
 DICTIONARY = dictionary()
 
 
