@@ -343,6 +343,27 @@ def test_an_interrupt_waits_for_what_is_being_made_before_it_removes(tmp_path: P
     assert bench.left == []
 
 
+def test_an_interrupt_that_meets_the_start_of_a_thread_leaves_nothing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread runs, and its executor, which does not know of it, does not wait for it."""
+    bench, start, begun = Bench(tmp_path, create=0.3), threading.Thread.start, []
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name.startswith("vmvc-member"):
+            begun.append(thread)
+            if len(begun) == 2:
+                _interrupt()
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(Interrupted):
+        bench.run(Growing(3))
+    for thread in begun:
+        thread.join()
+    assert bench.left == []
+
+
 def _interrupt() -> None:
     raise Interrupted("stop")
 

@@ -12,6 +12,7 @@ first. A call that blocks beyond it ends the process, as in any trial.
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -39,6 +40,10 @@ class _Launch:
     deadline: int = 0
     events: dict[str, Event] = field(default_factory=dict)
     gone: bool = False
+    making: threading.Lock = field(default_factory=threading.Lock)
+    """Held while a thread may make something of it."""
+    over: bool = False
+    """Nothing may be made of it any more."""
 
 
 class TrialFleet:
@@ -149,6 +154,12 @@ class TrialFleet:
     # --- in a member's thread -----------------------------------------------------------------------------
 
     def _launch(self, one: _Launch) -> None:
+        """Have it live, unless it is over: a thread may begin late, see ``_remove``."""
+        with one.making:
+            if not one.over:
+                self._live(one)
+
+    def _live(self, one: _Launch) -> None:
         now = self._ending.now
         self._enter(one, "create")
         one.events["requested"] = Event(now())
@@ -189,6 +200,9 @@ class TrialFleet:
         if one.gone:
             return
         self._announce("destroy", self._destroy_timeout)
+        # A thread whose start an interrupt met is not known to the executor, which has not waited for it.
+        with one.making:
+            one.over = True
         try:
             one.instance.destroy()
         except CleanupError as error:
