@@ -23,18 +23,19 @@ demo: engines venv  ## compare host, container and VM serving one web page (a fe
 	$(BIN)/vmvc run experiments/quickstart.yaml $(ARGS)
 
 test: ENGINE_FLAGS := --browser
-test: engines venv validators check  ## check, then every test, against real engines; ARGS='-k journal' narrows
-	@$(if $(strip $(ARGS)),echo 'test: pytest'; exec $(BIN)/pytest $(ARGS))
+test: engines venv validators  ## check, then every test, against real engines; ARGS='-k journal' narrows
+	@$(if $(strip $(ARGS)),$(MAKE) check; echo 'test: pytest'; exec $(BIN)/pytest $(ARGS))
 	failed=0 lab=''
 	if [ -n "$${CI:-}" ] || tests/real/lab/lab path >/dev/null; then
 	  echo 'test: a part of the lab in which VirtualBox starts machines: beside the next two (the whole of it: make lab)'
 	  PYTHON=$(BIN)/python VMVC_LAB_TIMEOUT=2400 nice tests/real/lab/lab run tests/real/lab/check short >$(VENV)/lab.log 2>&1 & lab=$$!
 	  trap 'kill $$lab 2>/dev/null && wait $$lab || true' EXIT
 	fi
+	$(MAKE) check
 	echo 'test: pytest, all that needs no engine'
 	$(BIN)/pytest -n 4 --ignore tests/real || failed=1
-	echo 'test: pytest, on the real engines, what may have neighbours: three at a time'
-	$(BIN)/pytest tests/real -m 'not quiet' -n 3 --dist loadgroup --durations 20 || failed=1
+	echo 'test: pytest, on the real engines, what may have neighbours: two at a time'
+	$(BIN)/pytest tests/real -m 'not quiet' -n 2 --dist loadgroup --durations 20 || failed=1
 	if [ -n "$$lab" ]; then
 	  echo 'test: waiting for the lab'
 	  wait $$lab || failed=1

@@ -554,11 +554,12 @@ from vmvc.contract import Options, Tag
 from vmvc.errors import VmvcError
 backend = ProcessBackend("process", Options())
 print([finding.code for finding in backend.check()], backend.describe()["root"])
-guest = says("id -u; exec sleep 2")
+guest = says("id -u; exec sleep 4")
 print([finding.code for finding in backend.prepare(guest).findings], backend.prepare(guest).facts["root"])
 instance = backend.instance(Tag(sys.argv[1], 1, owner.current()), guest)
 instance.create()
 instance.start()
+until(lambda: len(instance.processes().own) == 1)  # `id` may not have ended.
 print(instance.alive(), instance.run(["id", "-u"], timeout=10).stdout, len(instance.processes().own))
 print(printed(instance))
 print(instance.disk().unique is not None, sorted(instance.disk().absent))

@@ -23,7 +23,11 @@ from tests.real.virsh import virsh
 from vmvc.backends.docker import DockerBackend
 from vmvc.backends.docker_client import DockerOptions
 
-pytestmark = [pytest.mark.real("docker", "sshd", "socat", "root"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.real("docker", "sshd", "socat", "root"),
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("own libvirtd"),  # as of the other tests by SSH, which count clients
+]
 
 EXPERIMENT = """\
 name: remote
