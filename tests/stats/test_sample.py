@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.stats import binomtest, quantile_test
 
 from tests.stats.data import DOCKER, NATIVE, UNTUNED
 from vmvc import stats
@@ -90,6 +91,17 @@ def test_the_least_n_of_a_quantile_is_the_first_with_two_ends(p: float, n: int) 
     assert (few.reason, few.needs) == (f"n = {n - 1}, an interval needs {n}", n)
     assert enough.interval is not None
     assert (enough.n, enough.method, enough.reason) == (n, "order statistics", "")
+
+
+@pytest.mark.parametrize("p", [0.05, 0.25, 0.5, 0.75, 0.9, 0.99])
+@pytest.mark.parametrize("confidence", [0.5, 0.8, 0.9375, 0.95, 0.999])
+def test_ranks_are_those_of_scipy_where_there_are_few_samples_too(p: float, confidence: float) -> None:
+    least = stats.least_n(p, confidence)
+    for n in {1, 2, least - 1, least, least + 1} - {0}:
+        found = quantile_test(range(1, n + 1), q=0, p=p).confidence_interval(confidence)
+        given = stats.quantile(range(1, n + 1), p, confidence).interval
+        assert given == ((found.low, found.high) if n >= least else None)
+        assert bool(np.isfinite([found.low, found.high]).all()) == (n >= least)
 
 
 @pytest.mark.parametrize("wrong", [0, 1, -0.1, 1.5])
@@ -187,6 +199,17 @@ def test_success_rates(successes: int, n: int, low: float, high: float) -> None:
     assert found[1] == pytest.approx(high, abs=5e-5)
 
 
+@pytest.mark.parametrize("n", [1, 2, 7, 10_000])
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
+def test_success_rates_are_those_of_scipy(n: int, confidence: float) -> None:
+    for successes in {0, 1, n // 3, n // 2, n - 1, n}:
+        found = binomtest(successes, n).proportion_ci(confidence, method="wilson")
+        assert stats.wilson(successes, n, confidence) == pytest.approx((found.low, found.high), abs=1e-14)
+    for impossible in (-1, n + 1):
+        with pytest.raises(ValueError, match="successes of"):
+            stats.wilson(impossible, n, confidence)
+
+
 def test_nothing_tried_has_no_success_rate() -> None:
     assert stats.wilson(0, 0) is None
     assert stats.success_rate(0, 0) == stats.Estimate(None, None, 0, "wilson", "nothing was tried", 1)
@@ -226,3 +249,10 @@ def test_importing_loads_neither_numpy_nor_scipy() -> None:
     code = "import sys, vmvc.stats; print([name for name in ('numpy', 'scipy') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_short_run_does_without_what_is_slow_to_load() -> None:
+    code = "import sys; from vmvc import stats; stats.describe([1, 2]); stats.success_rate(1, 2); "
+    code += "print('scipy.stats' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

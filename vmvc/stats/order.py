@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from vmvc.stats.sample import Floats, Samples
 
 METHOD: Final = "order statistics"
+CLOSE: Final = 1e-6
+"""What is nearer than that is not told apart here, but by SciPy."""
 
 
 @lru_cache(maxsize=1024)
@@ -23,8 +25,10 @@ def least_n(p: float = 0.5, confidence: float = 0.95) -> int:
     Raises: ValueError where p or the confidence is not between 0 and 1.
     """
     _check(p, confidence)
-    tail = (1 - confidence) / 2
-    n = max(1, math.floor(math.log(tail) / math.log(max(p, 1 - p))) - 1)
+    exact = math.log((1 - confidence) / 2) / math.log(max(p, 1 - p))
+    if abs(exact - round(exact)) > CLOSE:
+        return math.ceil(exact)
+    n = max(1, round(exact) - 1)
     while ranks(n, p, confidence) is None:
         n += 1
     return n
@@ -69,14 +73,15 @@ def point_of(ordered: Floats, p: float) -> float:
 def ranks(n: int, p: float = 0.5, confidence: float = 0.95) -> tuple[int, int] | None:
     """Return the ranks, from 1, of the interval's ends; ``None`` where n is too small.
 
-    They depend on n alone, so SciPy is asked once for each.
+    They depend on n alone, so SciPy is asked once for each, and not where n is plainly too small: to load it
+    takes longer than all else of a short run's end.
     """
+    _check(p, confidence)
+    if n == 0 or n * math.log(max(p, 1 - p)) > math.log((1 - confidence) / 2) + CLOSE:
+        return None
     import numpy as np
     from scipy.stats import quantile_test
 
-    _check(p, confidence)
-    if n == 0:
-        return None
     found = quantile_test(np.arange(1, n + 1), q=0, p=p).confidence_interval(confidence)
     return (int(found.low), int(found.high)) if np.isfinite([found.low, found.high]).all() else None
 

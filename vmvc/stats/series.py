@@ -43,11 +43,11 @@ def drift(samples: Samples) -> tuple[float, float] | None:
 
 def drift_of(values: Floats) -> tuple[float, float] | None:
     """Do what ``drift`` does, for finite values or their ranks."""
-    import numpy as np
-    from scipy.stats import kendalltau
-
     if len(values) < LEAST or values.min() == values.max():
         return None
+    import numpy as np
+    from scipy.stats import kendalltau  # only now: to load it takes longer than a short run's end
+
     size = len(values) // MOST
     if size > 1:
         values = values[: len(values) // size * size].reshape(-1, size).mean(axis=1)
