@@ -28,7 +28,7 @@ test: engines venv validators  ## check, then every test, against real engines; 
 	failed=0 lab=''
 	if [ -n "$${CI:-}" ] || tests/real/lab/lab path >/dev/null; then
 	  echo 'test: a part of the lab in which VirtualBox starts machines: beside the next two (the whole of it: make lab)'
-	  PYTHON=$(BIN)/python VMVC_LAB_TIMEOUT=2400 nice tests/real/lab/lab run tests/real/lab/check short >$(VENV)/lab.log 2>&1 & lab=$$!
+	  PYTHON=$(BIN)/python VMVC_LAB_TIMEOUT=2400 nice -n 5 tests/real/lab/lab run tests/real/lab/check short >$(VENV)/lab.log 2>&1 & lab=$$!
 	  trap 'kill $$lab 2>/dev/null && wait $$lab || true' EXIT
 	fi
 	$(MAKE) check
