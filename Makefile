@@ -34,8 +34,8 @@ test: engines venv validators  ## check, then every test, against real engines; 
 	$(MAKE) check
 	echo 'test: pytest, all that needs no engine'
 	$(BIN)/pytest -n 4 --ignore tests/real || failed=1
-	echo 'test: pytest, on the real engines, what may have neighbours: two at a time'
-	$(BIN)/pytest tests/real -m 'not quiet' -n 2 --dist loadgroup --durations 20 || failed=1
+	echo 'test: pytest, on the real engines, what may have neighbours: three at a time'
+	$(BIN)/pytest tests/real -m 'not quiet' -n 3 --dist loadgroup --durations 20 || failed=1
 	if [ -n "$$lab" ]; then
 	  echo 'test: waiting for the lab'
 	  wait $$lab || failed=1

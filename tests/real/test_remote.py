@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +142,12 @@ def trials_of(run: Path) -> list[dict[str, Any]]:
 
 def ways() -> list[psutil.Process]:
     """Return the clients that lead to an engine's socket."""
-    found = psutil.Process().children(recursive=True)
-    return [one for one in found if one.status() != psutil.STATUS_ZOMBIE and "-L" in one.cmdline()]
+    found = []
+    for one in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # Others may end meanwhile.
+            if one.status() != psutil.STATUS_ZOMBIE and "-L" in one.cmdline():
+                found.append(one)
+    return found
 
 
 def test_an_engine_that_nobody_is_let_in_to_is_named(sshd: OwnSshd, tmp_path: Path) -> None:
