@@ -30,7 +30,7 @@ trials: {{count: 2, warmup: 1, timeout: 5s, stop_timeout: 2s}}
 claims: [{{id: quick, says: It is quick, metric: startup.ready, backend: fake, median: {{below: 1s}}}}]
 """
 TRIALS = [1, 2, 3]
-SOME = 5
+SOME = 12
 """Instants of each process that are tried by default."""
 
 

@@ -202,6 +202,7 @@ def _stamp(line: str, log: str) -> float:
 
 
 @pytest.mark.real("libvirt")
+@pytest.mark.quiet  # Other machines share QEMU's own pages, and come and go: pss would tell of them.
 def test_a_machine_boots_when_its_own_clock_says_and_holds_what_its_guest_holds() -> None:
     asked, inside = guest(), Inside(Options())
     backend = LibvirtBackend("kvm", LibvirtOptions(uri="qemu:///system", machine="microvm"))
@@ -224,10 +225,8 @@ def test_a_machine_boots_when_its_own_clock_says_and_holds_what_its_guest_holds(
     less, more = inside.less, inside.more
     assert more["guest_used"] - less["guest_used"] == pytest.approx(64 * MIB, abs=8 * MIB)
     # Some of it lies in memory that the guest had used before: that is the host's loss already.
-    for name in ("rss", "uss"):
+    for name in ("rss", "pss", "uss"):
         assert 24 * MIB < more[name] - less[name] < 84 * MIB, name
-    # Other machines of this host share QEMU's own pages, and come and go.
-    assert more["uss"] <= more["pss"] <= more["rss"]
     assert more["rss"] == pytest.approx(inside.told["rss"], abs=4 * MIB)
     assert inside.told.get("actual", asked.memory) == asked.memory, "no balloon takes anything back"
     assert more["shared_pss"] > 0
